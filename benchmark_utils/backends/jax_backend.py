@@ -1,0 +1,256 @@
+"""The JAX backend: one compiled program per solver, block ids as data, donated state."""
+
+import time
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from benchmark_utils.ledger import ORACLES
+from benchmark_utils.sampling import Blocks
+
+#: Matmul precision of every product, so that float32 means float32 on accelerators too.
+MATMUL_PRECISION = "highest"
+
+
+def why_unavailable(backend, device):
+    """Return a sentence if the device cannot be had, else None."""
+    if device == "cuda" and not _has_gpu():
+        return "device is 'cuda' but JAX sees no GPU; install a CUDA build of jaxlib or choose device 'cpu'."
+    return None
+
+
+def _has_gpu():
+    try:
+        return bool(jax.devices("gpu"))
+    except RuntimeError:  # JAX raises when the platform is absent
+        return False
+
+
+def make(backend, device, precision):
+    """Return the backend object."""
+    return JaxBackend(device, precision)
+
+
+def _namespace():
+    names = {name: getattr(jnp, name) for name in jnp.__all__} if hasattr(jnp, "__all__") else dict(vars(jnp))
+    names |= {
+        "logsumexp": lambda u, axis: jax.nn.logsumexp(u, axis=axis),
+        "sigmoid": jax.nn.sigmoid,
+        "segment_sum": lambda values, ids, n: jax.ops.segment_sum(values, ids, n),
+        "split_sizes": lambda vector, sizes: jnp.split(vector, np.cumsum(sizes)[:-1]),
+        "to_device_of": lambda a, like: a,
+    }
+    return types.SimpleNamespace(**names)
+
+
+class JaxBackend:
+    """Primitives on JAX. 64-bit types are switched on: counts are int64 and dtypes are explicit everywhere."""
+
+    name = "jax"
+
+    def __init__(self, device, precision):
+        jax.config.update("jax_enable_x64", True)
+        platform = "gpu" if device == "cuda" or (device == "auto" and _has_gpu()) else "cpu"
+        self.device = jax.devices(platform)[0]
+        self.dtype = jnp.dtype(precision)
+        self.xp = _namespace()
+
+    # ------------------------------------------------------------------ arrays
+    def asarray(self, a):
+        """Copy a NumPy array to the device; floating types take the working precision, integers int32."""
+        a = np.asarray(a)
+        return jax.device_put(jnp.array(a, self.dtype if a.dtype.kind == "f" else jnp.int32), self.device)
+
+    def to_numpy(self, a):
+        """Copy an array to the host as float64."""
+        return np.array(a, dtype=np.float64)
+
+    def scalar(self, value):
+        """Return a hyper-parameter as a traced leaf in the working precision."""
+        return self.asarray(np.float64(value))
+
+    def counter(self):
+        """Return the iteration counter 0."""
+        return self.asarray(np.int32(0))
+
+    def put(self, blocks):
+        """Copy the `Blocks` of a level to the device."""
+        return jax.tree.map(self.asarray, Blocks(*blocks))
+
+    def sync(self, tree):
+        """Wait until every array of the tree has been computed."""
+        jax.block_until_ready(tree)
+
+    # ------------------------------------------------------------------ derivatives
+    def grad(self, f, args, wrt):
+        """Return the gradients of the scalar ``f(*args)`` with respect to the positions ``wrt``."""
+        return jax.grad(f, argnums=wrt)(*args)
+
+    def vjp(self, f, args, v, wrt):
+        """Return ``f(*args)`` and the pullbacks of v to the positions ``wrt``."""
+
+        def partial(*chosen):
+            full = list(args)
+            for position, value in zip(wrt, chosen, strict=True):
+                full[position] = value
+            return f(*full)
+
+        value, pullback = jax.vjp(partial, *(args[i] for i in wrt))
+        return value, pullback(v)
+
+    def symmetric_product(self, f, z, v):
+        """Return J v for a map f with symmetric Jacobian J (forward over reverse)."""
+        return jax.jvp(f, (z,), (v,))[1]
+
+    def evaluate(self, f, *args):
+        """Return ``f(*args)``."""
+        return f(*args)
+
+    # ------------------------------------------------------------------ rows and control flow
+    def row_get(self, table, i):
+        """Return row i of a table."""
+        return lax.dynamic_index_in_dim(table, i, keepdims=False, allow_negative_indices=False)
+
+    def row_set(self, table, i, row):
+        """Return the table with row i replaced (in place once compiled)."""
+        return lax.dynamic_update_index_in_dim(table, row, i, 0, allow_negative_indices=False)
+
+    def select(self, pred, a, b):
+        """Return a if pred else b, for scalars."""
+        return jnp.where(pred, a, b)
+
+    def repeat(self, ledger, n, body, val):
+        """Loop with exact counts; see `Oracles.repeat`."""
+        spent = _counts_of(lambda k, val: ledger.spent_in(lambda: body(k, val)), jnp.int32(0), val)
+        traced = [name for name in ORACLES if not isinstance(spent[name], int)]
+
+        def counted(k, carry):
+            val, counts = carry
+            out, spent = ledger.spent_in(lambda: body(k, val))
+            return out, [count + spent[name] for name, count in zip(traced, counts, strict=True)]
+
+        val, counts = lax.fori_loop(0, n, counted, (val, [jnp.int64(0) for _ in traced]))
+        ledger.add({name: count for name, count in spent.items() if isinstance(count, int)}, n)
+        ledger.add(dict(zip(traced, counts, strict=True)))
+        return val
+
+    def cond(self, ledger, pred, on_true, on_false, operands):
+        """Branch with exact counts; see `Oracles.cond`."""
+
+        def counted(branch):
+            def run(*operands):
+                out, spent = ledger.spent_in(lambda: branch(*operands))
+                return out, {name: jnp.asarray(count, jnp.int64) for name, count in spent.items()}
+
+            return run
+
+        out, spent = lax.cond(pred, counted(on_true), counted(on_false), *operands)
+        ledger.add(spent)
+        return out
+
+    def map_blocks(self, ledger, n_blocks, function):
+        """Apply a function to every block id, with exact counts; see `Oracles.map_blocks`."""
+
+        def counted(i):
+            out, spent = ledger.spent_in(lambda: function(i))
+            return out, {name: jnp.asarray(count, jnp.int64) for name, count in spent.items()}
+
+        out, spent = lax.map(counted, jnp.arange(n_blocks, dtype=jnp.int32))
+        ledger.add({name: count.sum() for name, count in spent.items()})
+        return out
+
+    # ------------------------------------------------------------------ compiled programs
+    def compile_once(self, function, *args):
+        """Compile ``function(*args) -> (result, counts)``; return ``(callable, seconds of compilation)``."""
+        return _compile(jax.jit(_with_int64_counts(function)), args)
+
+    def compile_chunk(self, step, state, hp, data, draws):
+        """Compile a loop of outer iterations.
+
+        Parameters
+        ----------
+        step : callable
+            ``step(state, hp, data, draws) -> (state, counts)`` with counts in the order of `ORACLES`.
+        state, hp, data : pytrees
+            Examples of the arguments.
+        draws : NamedTuple of arrays of shape (length, ...)
+            Draws of ``length`` iterations; shorter chunks leave the end unused.
+
+        Returns
+        -------
+        advance : callable
+            ``advance(state, hp, data, draws, n) -> (state, x before the last step, counts, all finite)``;
+            consumes ``state`` and does not wait for the device.
+        seconds : float
+            Compilation time.
+        """
+        at = lambda tree, k: jax.tree.map(lambda a: self.row_get(a, k), tree)  # noqa: E731
+        counts = _counts_of(step, state, hp, data, at(draws, 0))
+        traced = [i for i, count in enumerate(counts) if not isinstance(count, int)]
+
+        def chunk(state, hp, data, draws, n):
+            def body(k, carry):
+                state, _, totals = carry
+                new, counts = step(state, hp, data, at(draws, k))
+                return new, state.x, [total + counts[i] for total, i in zip(totals, traced, strict=True)]
+
+            carry = lax.fori_loop(0, n, body, (state, state.x, [jnp.int64(0) for _ in traced]))
+            finite = jnp.isfinite(carry[0].z).all() & jnp.isfinite(carry[0].x).all()
+            return carry, finite
+
+        n = jnp.int32(0)
+        compiled, seconds = _compile(jax.jit(chunk, donate_argnums=0), (state, hp, data, draws, n))
+
+        def advance(state, hp, data, draws, n):
+            (state, x_before, totals), finite = compiled(state, hp, data, draws, jnp.int32(n))
+            totals = dict(zip(traced, totals, strict=True))
+            return state, x_before, [totals[i] if i in totals else n * counts[i] for i in range(len(ORACLES))], finite
+
+        return advance, seconds
+
+    def pack_draws(self, draws, length):
+        """Turn a NamedTuple of NumPy draws into device arrays padded to ``length`` iterations."""
+
+        def pad(a):
+            out = np.zeros((length, *a.shape[1:]), a.dtype if a.dtype.kind == "i" else self.dtype)
+            out[: len(a)] = a
+            return out
+
+        return jax.device_put(type(draws)(*map(pad, draws)), self.device)
+
+    def describe(self):
+        """Return versions and settings for the environment record."""
+        return {"jax": jax.__version__, "device": str(self.device), "matmul_precision": MATMUL_PRECISION}
+
+
+def _counts_of(function, *args):
+    """Trace ``function(*args) -> (result, counts)`` without running it and return the counts.
+
+    Counts known at tracing time come back as Python integers; the others are only good for a type check.
+    """
+    kept = []
+
+    def traced(*args):
+        kept.append(function(*args)[1])
+        return ()
+
+    jax.eval_shape(traced, *args)
+    return kept[0]
+
+
+def _with_int64_counts(function):
+    def converted(*args):
+        result, counts = function(*args)
+        return result, [jnp.asarray(count, jnp.int64) for count in counts]
+
+    return converted
+
+
+def _compile(jitted, args):
+    start = time.perf_counter()
+    with jax.default_matmul_precision(MATMUL_PRECISION):
+        compiled = jitted.lower(*args).compile()
+    return compiled, time.perf_counter() - start

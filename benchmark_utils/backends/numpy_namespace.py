@@ -1,0 +1,29 @@
+"""NumPy as an array namespace for `benchmark_utils.losses`: the float64 reference computes with it."""
+
+import types
+
+import numpy as np
+import scipy.special
+
+
+def _segment_sum(values, ids, n):
+    out = np.zeros((n, *values.shape[1:]), values.dtype)
+    np.add.at(out, ids, values)
+    return out
+
+
+def _split_sizes(vector, sizes):
+    return np.split(vector, np.cumsum(sizes)[:-1])
+
+
+#: NumPy with the extensions that losses may use.
+xp = types.SimpleNamespace(
+    **{name: getattr(np, name) for name in dir(np) if not name.startswith("_")}
+    | {
+        "logsumexp": lambda u, axis: scipy.special.logsumexp(u, axis=axis),
+        "sigmoid": scipy.special.expit,
+        "segment_sum": _segment_sum,
+        "split_sizes": _split_sizes,
+        "to_device_of": lambda a, like: a,
+    }
+)

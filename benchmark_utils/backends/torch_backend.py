@@ -1,0 +1,282 @@
+"""The torch backends: eager (``torch``) and ``torch.compile`` with full graphs (``torch-compiled``).
+
+Eager mode differentiates with `torch.autograd.grad` (a third of the cost of `torch.func` there) and draws block
+ids as Python integers; the compiled mode differentiates with `torch.func` and keeps ids as tensors.
+"""
+
+import shutil
+import time
+import types
+
+import array_api_compat.torch as torch_namespace
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from benchmark_utils.ledger import ORACLES
+from benchmark_utils.sampling import Blocks
+
+#: Iterations of a single-loop method unrolled into one compiled graph.
+UNROLL = 8
+
+
+def why_unavailable(backend, device):
+    """Return a sentence if the device or the compiler cannot be had, else None."""
+    if device == "cuda" and not torch.cuda.is_available():
+        return "device is 'cuda' but torch sees no GPU; install a CUDA build of torch or choose device 'cpu'."
+    if backend == "torch-compiled" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        return "the backend torch-compiled needs a C++ compiler; install g++ or choose the backend torch."
+    return None
+
+
+def make(backend, device, precision):
+    """Return the backend object."""
+    return (CompiledTorchBackend if backend == "torch-compiled" else TorchBackend)(device, precision)
+
+
+def _segment_sum(values, ids, n):
+    return torch.zeros((n, *values.shape[1:]), dtype=values.dtype, device=values.device).index_add(0, ids, values)
+
+
+def _take(a, ids, axis=0):
+    return a.index_select(axis, ids)
+
+
+def _namespace():
+    names = {name: getattr(torch_namespace, name) for name in dir(torch_namespace) if not name.startswith("_")}
+    names |= {
+        "sum": torch.sum,  # takes axis= too, without the wrapper's checks
+        "take": _take,
+        "logsumexp": torch.logsumexp,
+        "segment_sum": _segment_sum,
+        "split_sizes": torch.split,
+        "to_device_of": lambda a, like: a.to(like.device),
+    }
+    return types.SimpleNamespace(**names)
+
+
+class TorchBackend:
+    """Primitives on eager torch. Iteration counters, block ids and hyper-parameters are Python numbers."""
+
+    name = "torch"
+
+    def __init__(self, device, precision):
+        torch.set_float32_matmul_precision("highest")
+        use_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+        self.device = torch.device("cuda" if use_gpu else "cpu")
+        self.dtype = getattr(torch, precision)
+        self.xp = _namespace()
+
+    # ------------------------------------------------------------------ arrays
+    def asarray(self, a):
+        """Copy a NumPy array to the device; floating types take the working precision, integers int32."""
+        a = np.asarray(a)
+        return torch.tensor(a, dtype=self.dtype if a.dtype.kind == "f" else torch.int32, device=self.device)
+
+    def to_numpy(self, a):
+        """Copy an array to the host as float64."""
+        return np.array(a.detach().cpu(), dtype=np.float64)
+
+    def scalar(self, value):
+        """Return a hyper-parameter."""
+        return float(value)
+
+    def counter(self):
+        """Return the iteration counter 0."""
+        return 0
+
+    def put(self, blocks):
+        """Copy the `Blocks` of a level to the device."""
+        return pytree.tree_map(self.asarray, Blocks(*blocks))
+
+    def sync(self, tree):
+        """Wait until every array of the tree has been computed."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    # ------------------------------------------------------------------ derivatives
+    def grad(self, f, args, wrt):
+        """Return the gradients of the scalar ``f(*args)`` with respect to the positions ``wrt``.
+
+        Inside another derivative (arguments that require gradients) the graph is kept; otherwise it is dropped.
+        """
+        nested = any(a.requires_grad for a in args)
+        with torch.enable_grad():
+            args = [a.detach().requires_grad_() if i in wrt and not a.requires_grad else a for i, a in enumerate(args)]
+            chosen = [args[i] for i in wrt]
+            return torch.autograd.grad(f(*args), chosen, create_graph=nested, materialize_grads=True)
+
+    def vjp(self, f, args, v, wrt):
+        """Return ``f(*args)`` and the pullbacks of v to the positions ``wrt``."""
+        with torch.enable_grad():
+            args = [a.detach().requires_grad_() if i in wrt else a for i, a in enumerate(args)]
+            value = f(*args)
+            pulled = torch.autograd.grad(value, [args[i] for i in wrt], v, materialize_grads=True)
+        return value.detach(), pulled
+
+    def symmetric_product(self, f, z, v):
+        """Return J v for a map f with symmetric Jacobian J (double backward)."""
+        return self.vjp(f, (z,), v, (0,))[1][0]
+
+    def evaluate(self, f, *args):
+        """Return ``f(*args)``."""
+        return f(*args)
+
+    # ------------------------------------------------------------------ rows and control flow
+    def row_get(self, table, i):
+        """Return row i of a table (a view)."""
+        return table[i]
+
+    def row_set(self, table, i, row):
+        """Return the table with row i replaced, in place."""
+        table[i] = row
+        return table
+
+    def select(self, pred, a, b):
+        """Return a if pred else b, for scalars."""
+        return a if pred else b
+
+    def repeat(self, ledger, n, body, val):
+        """Loop with exact counts; see `Oracles.repeat`."""
+        for k in range(n):
+            val = body(k, val)
+        return val
+
+    def cond(self, ledger, pred, on_true, on_false, operands):
+        """Branch with exact counts; see `Oracles.cond`."""
+        return on_true(*operands) if pred else on_false(*operands)
+
+    def map_blocks(self, ledger, n_blocks, function):
+        """Apply a function to every block id; see `Oracles.map_blocks`."""
+        return pytree.tree_map(lambda *rows: torch.stack(rows), *[function(i) for i in range(n_blocks)])
+
+    # ------------------------------------------------------------------ programs
+    def compile_once(self, function, *args):
+        """Return ``(function, 0.0)``: nothing is compiled in eager mode."""
+        return torch.no_grad()(function), 0.0
+
+    def pack_draws(self, draws, length):
+        """Turn a NamedTuple of NumPy draws into one tuple of draws per iteration."""
+        lists = [a.tolist() if a.dtype.kind == "i" else list(self.asarray(a)) for a in draws]
+        return [type(draws)(*row) for row in zip(*lists, strict=True)]
+
+    def compile_chunk(self, step, state, hp, data, draws):
+        """Return ``(advance, 0.0)``; see `JaxBackend.compile_chunk`."""
+
+        @torch.no_grad()
+        def advance(state, hp, data, draws, n):
+            totals, x_before = [0] * len(ORACLES), state.x
+            for row in draws[:n]:
+                x_before = state.x
+                state, counts = step(state, hp, data, row)
+                totals = [total + count for total, count in zip(totals, counts, strict=True)]
+            return state, x_before, totals, _finite(state)
+
+        return advance, 0.0
+
+    def describe(self):
+        """Return versions and settings for the environment record."""
+        return {
+            "torch": torch.__version__,
+            "device": str(self.device),
+            "matmul_precision": torch.get_float32_matmul_precision(),
+            "torch_threads": torch.get_num_threads(),
+        }
+
+
+def _finite(state):
+    return torch.isfinite(state.z).all() & torch.isfinite(state.x).all()
+
+
+class CompiledTorchBackend(TorchBackend):
+    """Primitives under ``torch.compile(fullgraph=True)``: counters, ids and hyper-parameters are tensors."""
+
+    name = "torch-compiled"
+
+    def scalar(self, value):
+        """Return a hyper-parameter as a 0-d tensor in the working precision."""
+        return self.asarray(np.float64(value))
+
+    def counter(self):
+        """Return the iteration counter 0 as a 0-d int64 tensor."""
+        return torch.zeros((), dtype=torch.int64, device=self.device)
+
+    def grad(self, f, args, wrt):
+        """Return the gradients of the scalar ``f(*args)`` with respect to the positions ``wrt``."""
+        return torch.func.grad(f, argnums=wrt)(*args)
+
+    def vjp(self, f, args, v, wrt):
+        """Return ``f(*args)`` and the pullbacks of v to the positions ``wrt``."""
+
+        def partial(*chosen):
+            full = list(args)
+            for position, value in zip(wrt, chosen, strict=True):
+                full[position] = value
+            return f(*full)
+
+        value, pullback = torch.func.vjp(partial, *(args[i] for i in wrt))
+        return value, pullback(v)
+
+    def row_get(self, table, i):
+        """Return row i of a table; i is a tensor in compiled code and an integer during initialisation."""
+        return table[i] if isinstance(i, int) else table.index_select(0, i.reshape(1))[0]
+
+    def row_set(self, table, i, row):
+        """Return the table with row i replaced."""
+        return table.index_copy(0, i.reshape(1), row[None])
+
+    def select(self, pred, a, b):
+        """Return a if pred else b, for scalars."""
+        return (a if pred else b) if isinstance(pred, bool) else torch.where(pred, a, b)
+
+    def repeat(self, ledger, n, body, val):
+        """Loop with exact counts, unrolled into the graph; n must be a Python integer."""
+        if not isinstance(n, int):
+            raise ValueError("torch-compiled unrolls loops, so their length must be known; use the backend torch or jax.")
+        return super().repeat(ledger, n, body, val)
+
+    def pack_draws(self, draws, length):
+        """Turn a NamedTuple of NumPy draws into tensors of shape (n, ...); integers become int64."""
+        as_tensor = lambda a: torch.from_numpy(a).to(self.device) if a.dtype.kind == "i" else self.asarray(a)  # noqa: E731
+        return type(draws)(*(as_tensor(a.astype(np.int64) if a.dtype.kind == "i" else a) for a in draws))
+
+    def compile_chunk(self, step, state, hp, data, draws):
+        """Compile graphs of 1 and, for single-loop methods, `UNROLL` iterations; see `JaxBackend.compile_chunk`."""
+        names = type(draws)
+
+        def unrolled(length):
+            def run(state, hp, data, draws):
+                totals, x_before = [0] * len(ORACLES), state.x
+                for k in range(length):
+                    x_before = state.x
+                    state, counts = step(state, hp, data, names(*(a[k] for a in draws)))
+                    totals = [total + count for total, count in zip(totals, counts, strict=True)]
+                return state, x_before, totals
+
+            return torch.compile(run, fullgraph=True, dynamic=False)
+
+        calls = sum(a[0].numel() for a in draws)
+        lengths = [UNROLL, 1] if calls <= 4 else [1]
+        start = time.perf_counter()
+        torch._dynamo.reset()
+        programs = {}
+        with torch.no_grad():
+            for length in lengths:
+                programs[length] = unrolled(length)
+                example = names(*(a[:1].repeat(length, *[1] * (a.ndim - 1)) for a in draws))
+                programs[length](pytree.tree_map(torch.clone, state), hp, data, example)
+        seconds = time.perf_counter() - start
+
+        @torch.no_grad()
+        def advance(state, hp, data, draws, n):
+            totals, x_before, done = [0] * len(ORACLES), state.x, 0
+            while done < n:
+                length = next(k for k in lengths if k <= n - done)
+                state, x_before, counts = programs[length](
+                    state, hp, data, names(*(a[done : done + length] for a in draws))
+                )
+                totals = [total + count for total, count in zip(totals, counts, strict=True)]
+                done += length
+            return state, x_before, totals, _finite(state)
+
+        return advance, seconds

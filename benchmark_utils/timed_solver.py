@@ -1,0 +1,124 @@
+"""The clock, the budgets, the ledger totals and the checkpoints: one run loop for every solver.
+
+`TimedSolver.run` is final. A solver advances by whole outer iterations; after each advance the device is waited
+for, the clock is read, and the budgets are looked at. Rows are recorded at iteration counts that depend on
+nothing but the count, plus one last row where a budget ends the run.
+"""
+
+import time
+
+import numpy as np
+from benchopt import BaseSolver
+
+from benchmark_utils.ledger import ORACLES
+
+#: Longest stretch, in seconds, between two looks at the budgets (as far as single iterations allow).
+LOOK_EVERY = 0.25
+
+
+def checkpoints(per_octave=2.0):
+    """Yield increasing iteration counts, ``per_octave`` of them for each doubling: 1, 2, 3, 4, 6, 8, 11, 16, ..."""
+    last, j = 0, 0
+    while True:
+        count = round(2 ** (j / per_octave))
+        if count > last:
+            yield count
+            last = count
+        j += 1
+
+
+class TimedSolver(BaseSolver):
+    """Base of all solvers: an iteration loop under one clock, one ledger and one set of budgets.
+
+    Subclasses implement `begin`, `advance`, `sync` and `iterates`.
+
+    Attributes
+    ----------
+    n_iter : int
+        Outer iterations done.
+    seconds : float
+        Solver time so far: initialisation and iterations; no compilation, no evaluation.
+    ledger_totals : ndarray of int64, shape (6,)
+        Samples so far, in the order of `benchmark_utils.ledger.ORACLES`.
+    compile_time : float
+        Seconds spent compiling, outside ``seconds``.
+    diverged : bool
+        Whether the iterates left the finite numbers.
+    """
+
+    sampling_strategy = "callback"
+    search_space = {}
+    references = []
+    requires = ()
+
+    #: Most iterations per call of `advance`.
+    longest_advance = 1 << 30
+    compile_time = 0.0
+
+    def begin(self):
+        """Set the iterates to their start; count what that costs."""
+        raise NotImplementedError
+
+    def advance(self, n):
+        """Do ``n`` outer iterations, add their cost to ``ledger_totals``; may return before the device is done."""
+        raise NotImplementedError
+
+    def sync(self):
+        """Wait for the device, then bring ``ledger_totals`` and ``diverged`` up to date."""
+
+    def iterates(self):
+        """Return dict(z, x, d_x, x_before): float64 vectors; d_x is the last outer direction, taken at x_before."""
+        raise NotImplementedError
+
+    def describe_run(self):
+        """Return dict of facts for the environment record."""
+        return {}
+
+    # ------------------------------------------------------------------ the loop
+    def get_next(self, stop_val):
+        """Record a row at every callback."""
+        return stop_val + 1
+
+    def run(self, callback):
+        """Run until a budget is spent, the iterates diverge or the callback says stop."""
+        self.n_iter, self.seconds, self.diverged = 0, 0.0, False
+        self.ledger_totals = np.zeros(len(ORACLES), np.int64)
+        self._timed(self.begin)
+        pace = 0.0  # seconds of the slowest recent iteration, to size the next advance
+        for target in checkpoints(self.problem.checkpoints_per_octave):
+            if not callback() or self._finished():
+                return
+            while self.n_iter < target and not self._finished():
+                n = min(target - self.n_iter, self.longest_advance)
+                if pace > 0:
+                    n = max(1, min(n, int(LOOK_EVERY / pace)))
+                pace = max(self._timed(self.advance, n) / n, pace / 2)
+                self.n_iter += n
+
+    def _timed(self, work, *args):
+        start = time.perf_counter()
+        work(*args)
+        self.sync()
+        elapsed = time.perf_counter() - start
+        self.seconds += elapsed
+        return elapsed
+
+    def _finished(self):
+        return (
+            self.diverged
+            or self.seconds >= self.rules["max_seconds"]
+            or self.ledger_totals.sum() >= self.rules["max_samples"]
+            or self.n_iter >= self.rules["max_iterations"]
+        )
+
+    def get_result(self):
+        """Return the iterates and the totals, as NumPy arrays and Python numbers."""
+        counts = dict(zip(ORACLES, map(int, self.ledger_totals), strict=True))
+        return dict(
+            **self.iterates(),
+            counts=counts,
+            n_iter=self.n_iter,
+            compile_time=float(self.compile_time),
+            diverged=bool(self.diverged),
+            run_facts=self.describe_run(),
+        )

@@ -1,0 +1,64 @@
+from typing import Any, NamedTuple
+
+from benchmark_utils import linear_system
+from benchmark_utils.sampling import inner, outer
+from benchmark_utils.solver_base import BilevelSolver, Log
+
+
+class State(NamedTuple):
+    z: Any  # inner variable, shape (p,)
+    v: Any  # v ~ -H^{-1} grad_z F, shape (p,)
+    x: Any  # outer variable, shape (d,)
+    d_x: Any  # last outer direction D_x, shape (d,)
+    t: Any  # outer iterations done, integer
+
+
+class Solver(BilevelSolver):
+    """AmIGO: amortised implicit gradients, inner and linear-system SGD both warm started, constant lengths.
+
+    M. Arbel, J. Mairal, "Amortized implicit differentiation for stochastic bilevel optimization", ICLR 2022,
+    arXiv:2111.14580, Algorithm 1 with stochastic gradient steps for A_k and B_k.
+
+    Differs from the paper in: 1. nothing known.
+    """
+
+    name = "AmIGO"
+    parameters = {
+        "backend": ["jax", "torch"],
+        "device": ["auto"],
+        "precision": ["float32"],
+        "batch_size": [64],
+        "n_inner_steps": [10],
+        "n_linear_steps": [10],
+        "linear_ratio": [1.0],
+        "step_size": [0.1],
+        "outer_ratio": [1.0],
+    }
+    requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
+    requires = ("grad_inner", "hvp", "cross", "grad_outer")
+    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
+    references = ["M. Arbel, J. Mairal. ICLR 2022. arXiv:2111.14580"]
+
+    def draws(self):
+        return {"z": inner(self.n_inner_steps), "v": inner(self.n_linear_steps), "x": inner(), "f": outer()}
+
+    def init(self, z0, x0, oracles):
+        return State(z=z0, v=0 * z0, x=x0, d_x=0 * x0, t=self.bk.counter())
+
+    def step(self, s, oracles, hp, draws):
+        alpha = hp.step_size  # inner step
+        beta = hp.step_size * hp.linear_ratio  # step of the linear system
+        gamma = hp.step_size / hp.outer_ratio  # outer step
+
+        # A_k: T steps of SGD on G(., x) from the previous z.
+        z = oracles.repeat(self.n_inner_steps, lambda k, z: z - alpha * oracles.grad_inner(z, s.x, draws.z[k]), s.z)
+
+        # B_k: N steps of SGD on the quadratic 1/2 v.Hv + v.grad_z F from the previous v.
+        F_z, F_x = oracles.grad_outer(z, s.x, draws.f)
+        v = linear_system.sgd(
+            oracles, lambda k, u: oracles.hvp(z, s.x, u, draws.v[k]), F_z, s.v, beta, self.n_linear_steps
+        )
+
+        # Outer step with a fresh batch for the cross product.
+        D_x = F_x + oracles.cross(z, s.x, v, draws.x)
+        return State(z=z, v=v, x=oracles.project(s.x - gamma * D_x), d_x=D_x, t=s.t + 1)
