@@ -1,0 +1,66 @@
+import numpy as np
+from benchopt import BaseDataset
+from sklearn.datasets import load_svmlight_file
+
+from benchmark_utils.data import DataUnavailable, fetch
+from benchmark_utils.families import regularisation
+from benchmark_utils.problem import Card
+
+URL = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary/"
+FILES = {  # name -> sha256 of the decompressed content
+    "ijcnn1": "16506cad788cf7c9607454150ed1994788204bac2ff4c9cb3b320036b6950d3f",
+    "ijcnn1.t": "e7b0bbd518641980dc322746c6bc59d019d3153934e6258e48f9d8cfae2c4bb8",
+}
+
+
+def init(rng):
+    """Return the published start: z ~ N(0, I), x = log U(0, 1), elementwise."""
+    return rng.standard_normal(22), np.log(rng.uniform(size=22))
+
+
+class Dataset(BaseDataset):
+    """IJCNN1: per-feature ridge penalties of a logistic regression, 22 features.
+
+    ``split="poster"`` is the published one: ``ijcnn1`` (49,990 rows) inner, all of ``ijcnn1.t`` (91,701 rows) outer.
+    ``split="held_out"`` keeps the second half of ``ijcnn1.t`` as a test set.
+    """
+
+    name = "ijcnn1"
+    parameters = {"split": ["poster"]}
+    requirements = ["numpy", "scikit-learn"]
+
+    def prepare(self):
+        for name, sha256 in FILES.items():
+            fetch("ijcnn1", f"{name}.bz2", f"{URL}{name}.bz2", sha256)
+
+    def get_data(self):
+        if self.split not in ("poster", "held_out"):
+            return dict(problem=None, reason=f"split is {self.split!r}; choose 'poster' or 'held_out'.")
+        try:
+            paths = [fetch("ijcnn1", f"{name}.bz2", f"{URL}{name}.bz2", sha256) for name, sha256 in FILES.items()]
+        except DataUnavailable as error:
+            return dict(problem=None, reason=str(error))
+        train, other = (load_svmlight_file(str(path), n_features=22) for path in paths)
+        train, other = ((features.toarray(), labels) for features, labels in (train, other))
+        if self.split == "poster":
+            splits = {"train": train, "validation": other}
+        else:
+            half = len(other[1]) // 2
+            splits = {
+                "train": train,
+                "validation": tuple(a[:half] for a in other),
+                "test": tuple(a[half:] for a in other),
+            }
+        card = Card(
+            title="IJCNN1",
+            formula="G = 1/n sum_i log(1 + exp(-y_i <a_i, z>)) + 1/2 sum_k exp(x_k) z_k^2, "
+            "F = 1/m sum_j log(1 + exp(-y_j <a_j, z>))",
+            source="LIBSVM data page, binary/ijcnn1.bz2 and binary/ijcnn1.t.bz2",
+            licence="not stated by the source",
+            splits={name: len(labels) for name, (_, labels) in splits.items()},
+            hashes=FILES,
+        )
+        problem = regularisation(
+            "ijcnn1", splits, penalty=("exp_features", 1.0), init=init, card=card, outer_size=22, data_seed=0,
+        )  # fmt: skip
+        return dict(problem=problem)
