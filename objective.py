@@ -58,7 +58,8 @@ class Objective(BaseObjective):
     def evaluate_result(self, z, x, d_x, x_before, counts, n_iter, compile_time, diverged, run_facts):
         """Return the row of a checkpoint as Python numbers; NaN where the iterates or the reference are not finite."""
         finite = np.isfinite(z).all() and np.isfinite(x).all()
-        row = self._metrics(z, x, d_x, x_before, n_iter) if finite else dict.fromkeys(("value", "h", "inner_gap"), math.nan)
+        nothing = dict.fromkeys(("value", "h", "inner_gap"), math.nan)
+        row = self._metrics(z, x, d_x, x_before, n_iter) if finite else nothing
         row |= {f"n_{name}": int(counts[name]) for name in ORACLES}
         return row | dict(
             n_samples=sum(counts.values()),

@@ -77,9 +77,10 @@ def _check(path, url, sha256, compressed):
             while piece := file.read(1 << 20):
                 digest.update(piece)
     except (OSError, EOFError) as error:
-        raise DataUnavailable(f"{path} is cut short or not readable ({error}); delete it and fetch {url} again.") from error
+        sentence = f"{path} is cut short or not readable ({error}); delete it and fetch {url} again."
+        raise DataUnavailable(sentence) from error
     if digest.hexdigest() != sha256:
         raise DataUnavailable(
-            f"{path} has sha256 {digest.hexdigest()[:12]}…, expected {sha256[:12]}…: the file was altered or is another "
-            f"version; delete it and fetch {url} again."
+            f"{path} has sha256 {digest.hexdigest()[:12]}…, expected {sha256[:12]}…: the file was altered or is "
+            f"another version; delete it and fetch {url} again."
         )

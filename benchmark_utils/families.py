@@ -53,15 +53,13 @@ def hyper_cleaning(name, splits, *, clean, ridge, init, card, n_classes, **optio
         Coefficient of ``‖z‖^2`` (not of its half).
     """
     n = splits["train"][0].shape[0]
-    auc = lambda x: {"weights_auc": float(roc_auc_score(clean, x))}  # noqa: E731
-    return _classification(
-        name, splits, ("constant", 2 * ridge), "sigmoid", init, card, n, n_classes, auc, options
-    )
+    auc = lambda x: {"weights_auc": float(roc_auc_score(clean, x))}
+    return _classification(name, splits, ("constant", 2 * ridge), "sigmoid", init, card, n, n_classes, auc, options)
 
 
 def _classification(name, splits, penalty, sample_weights, init, card, outer_size, n_classes, outer_metrics, options):
     loss = "logistic" if n_classes == 1 else "multinomial"
-    level = lambda split, **kwargs: Level(  # noqa: E731
+    level = lambda split, **kwargs: Level(
         loss, dict(zip(("features", "targets"), splits[split], strict=True)), n_classes=n_classes, **kwargs
     )
     inner = level("train", penalty=penalty, sample_weights=sample_weights)

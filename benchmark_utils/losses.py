@@ -11,7 +11,8 @@ Generalised linear losses are functions of the predictions u = A z alone; they a
 derivatives in u, which the float64 reference uses and which the tests compare with automatic differentiation.
 """
 
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from benchmark_utils.sampling import SparseRows
 

@@ -64,7 +64,7 @@ class Oracles:
             ids = blocks.ids.reshape((-1,))
             weights = blocks.weights.reshape((-1,)) / part.n_blocks
             return {**arrays, "ids": ids}, weights, part.n_samples
-        take = lambda a: self.bk.row_get(a, batch)  # noqa: E731
+        take = lambda a: self.bk.row_get(a, batch)
         arrays = {
             name: SparseRows(*map(take, a)) if isinstance(a, SparseRows) else take(a)
             for name, a in blocks.arrays.items()
@@ -177,5 +177,6 @@ def _flat(xp, array, batch_size):
     if isinstance(array, SparseRows):
         offset = xp.arange(array.rows.shape[0], dtype=array.rows.dtype)[:, None] * batch_size
         offset = xp.to_device_of(offset, array.rows)
-        return SparseRows(array.values.reshape((-1,)), array.columns.reshape((-1,)), (array.rows + offset).reshape((-1,)))
+        array = array._replace(rows=array.rows + offset)
+        return SparseRows(*(a.reshape((-1,)) for a in array))
     return array.reshape((array.shape[0] * array.shape[1], *array.shape[2:]))

@@ -122,7 +122,8 @@ class GLMReference:
         """Return ``solve(b, start, rtol) -> H^{-1} b`` at the predictions u."""
         if self.size <= DENSE_LIMIT:
             factor = scipy.linalg.cho_factor(self.dense_hessian(u, w, q), check_finite=False)
-            return lambda b, start, rtol: scipy.linalg.cho_solve(factor, b.ravel(), check_finite=False).reshape(self.shape)
+            back = lambda b: scipy.linalg.cho_solve(factor, b.ravel(), check_finite=False)
+            return lambda b, start, rtol: back(b).reshape(self.shape)
         operator = scipy.sparse.linalg.LinearOperator(
             (self.size, self.size), lambda v: self.hessian_product(u, w, q, v.reshape(self.shape)).ravel()
         )

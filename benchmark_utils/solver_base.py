@@ -147,9 +147,8 @@ class BilevelSolver(TimedSolver):
     def iterates(self):
         """Return z, x, the last outer direction and the x it was taken at."""
         s = self.state
-        return {
-            name: self.bk.to_numpy(a) for name, a in (("z", s.z), ("x", s.x), ("d_x", s.d_x), ("x_before", self.x_before))
-        }
+        arrays = dict(z=s.z, x=s.x, d_x=s.d_x, x_before=self.x_before)
+        return {name: self.bk.to_numpy(array) for name, array in arrays.items()}
 
     def describe_run(self):
         """Return backend facts."""

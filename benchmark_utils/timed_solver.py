@@ -5,6 +5,7 @@ for, the clock is read, and the budgets are looked at. Rows are recorded at iter
 nothing but the count, plus one last row where a budget ends the run.
 """
 
+import math
 import time
 
 import numpy as np
@@ -89,7 +90,7 @@ class TimedSolver(BaseSolver):
             if not callback() or self._finished():
                 return
             while self.n_iter < target and not self._finished():
-                n = min(target - self.n_iter, self.longest_advance)
+                n = min(target - self.n_iter, self.longest_advance, self._affordable())
                 if pace > 0:
                     n = max(1, min(n, int(LOOK_EVERY / pace)))
                 pace = max(self._timed(self.advance, n) / n, pace / 2)
@@ -102,6 +103,16 @@ class TimedSolver(BaseSolver):
         elapsed = time.perf_counter() - start
         self.seconds += elapsed
         return elapsed
+
+    def _affordable(self):
+        """Return how many iterations the count budgets still allow, at the average cost so far; at least 1."""
+        n = self.rules["max_iterations"] - self.n_iter
+        left, spent = self.rules["max_samples"] - self.ledger_totals.sum(), self.ledger_totals.sum()
+        if self.n_iter == 0 and math.isfinite(left):
+            n = min(n, 1)  # the cost of an iteration is not known yet
+        elif spent > 0 and math.isfinite(left):
+            n = min(n, math.ceil(left * self.n_iter / spent))
+        return max(1, n)
 
     def _finished(self):
         return (

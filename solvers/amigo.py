@@ -37,6 +37,7 @@ class Solver(BilevelSolver):
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "hvp", "cross", "grad_outer")
     search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
+    deterministic = {"limit": "exact", "step_size": 0.3, "outer_ratio": 3.0, "n_inner_steps": 3, "n_linear_steps": 3}
     references = ["M. Arbel, J. Mairal. ICLR 2022. arXiv:2111.14580"]
 
     def draws(self):

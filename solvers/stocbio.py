@@ -37,6 +37,7 @@ class Solver(BilevelSolver):
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "hvp", "cross", "grad_outer")
     search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
+    deterministic = {"limit": "neumann", "step_size": 0.3, "outer_ratio": 3.0, "n_neumann_steps": 4}
     references = ["K. Ji, J. Yang, Y. Liang. ICML 2021. arXiv:2010.07962"]
 
     def draws(self):

@@ -187,7 +187,7 @@ class JaxBackend:
         seconds : float
             Compilation time.
         """
-        at = lambda tree, k: jax.tree.map(lambda a: self.row_get(a, k), tree)  # noqa: E731
+        at = lambda tree, k: jax.tree.map(lambda a: self.row_get(a, k), tree)
         counts = _counts_of(step, state, hp, data, at(draws, 0))
         traced = [i for i, count in enumerate(counts) if not isinstance(count, int)]
 

@@ -75,7 +75,7 @@ class TorchBackend:
 
     def to_numpy(self, a):
         """Copy an array to the host as float64."""
-        return np.array(a.detach().cpu(), dtype=np.float64)
+        return np.array(a.detach().cpu().numpy(), dtype=np.float64)
 
     def scalar(self, value):
         """Return a hyper-parameter."""
@@ -232,12 +232,12 @@ class CompiledTorchBackend(TorchBackend):
     def repeat(self, ledger, n, body, val):
         """Loop with exact counts, unrolled into the graph; n must be a Python integer."""
         if not isinstance(n, int):
-            raise ValueError("torch-compiled unrolls loops, so their length must be known; use the backend torch or jax.")
+            raise ValueError("torch-compiled unrolls loops, so it needs their length; use the backend torch or jax.")
         return super().repeat(ledger, n, body, val)
 
     def pack_draws(self, draws, length):
         """Turn a NamedTuple of NumPy draws into tensors of shape (n, ...); integers become int64."""
-        as_tensor = lambda a: torch.from_numpy(a).to(self.device) if a.dtype.kind == "i" else self.asarray(a)  # noqa: E731
+        as_tensor = lambda a: torch.from_numpy(a).to(self.device) if a.dtype.kind == "i" else self.asarray(a)
         return type(draws)(*(as_tensor(a.astype(np.int64) if a.dtype.kind == "i" else a) for a in draws))
 
     def compile_chunk(self, step, state, hp, data, draws):

@@ -1,0 +1,34 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import helpers
+
+
+def pytest_generate_tests(metafunc):
+    """Cross the tests that ask for ``stem`` (a solver file), ``backend`` or ``problem_name`` with all there are."""
+    if "stem" in metafunc.fixturenames:
+        metafunc.parametrize("stem", sorted(helpers.step_solvers()))
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", helpers.BACKENDS)
+    if "problem_name" in metafunc.fixturenames:
+        metafunc.parametrize("problem_name", list(helpers.PROBLEMS))
+
+
+@pytest.fixture
+def solver_class(stem):
+    """Return the solver class of a file."""
+    return helpers.step_solvers()[stem]
+
+
+@pytest.fixture
+def problem(problem_name):
+    """Return a problem, or skip with the reason where its data cannot be had."""
+    out = helpers.PROBLEMS[problem_name]()
+    if out is None:
+        pytest.skip(f"the data of {problem_name} cannot be had here")
+    return out

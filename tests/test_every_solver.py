@@ -1,0 +1,135 @@
+"""Properties of every solver written as a step function; a new file in solvers/ is tested without a new line here.
+
+A solver states in ``deterministic`` how it behaves with full batches on a strongly convex quadratic: ``limit`` is
+"exact" (x tends to argmin h), "neumann" or "hia" (x tends to the zero of the direction with a truncated series),
+or a sentence saying why neither applies; the other keys are parameters of the run.
+"""
+
+import numpy as np
+import pytest
+from helpers import ROOT, counts, make_solver, run, small_quadratic, step_solvers
+from numpy.testing import assert_allclose, assert_array_equal
+
+LIMIT_ITERATIONS = 4000
+
+
+def differs(cls, backend, problem):
+    """Skip where a solver says it cannot run on this backend or problem."""
+    skip, reason = cls.get_instance(backend=backend, batch_size=16).skip(problem=problem)
+    if skip:
+        pytest.skip(reason)
+
+
+def test_trajectories_agree_between_backends(solver_class, problem):
+    for backend in ("jax", "torch"):
+        differs(solver_class, backend, problem)
+    a, b = (run(solver_class, problem, 100, backend=backend, batch_size=16) for backend in ("jax", "torch"))
+    for name in ("z", "x", "d_x", "x_before"):
+        scale = max(1.0, np.abs(a[name]).max())
+        assert_allclose(a[name], b[name], rtol=0, atol=1e-9 * scale, err_msg=name)
+    assert counts(a) == counts(b)
+    assert a["n_iter"] == 100
+    assert np.abs(a["x"] - problem.init(np.random.default_rng(0))[1]).max() > 0, "x did not move"
+
+
+def test_run_does_not_depend_on_how_it_is_cut(solver_class, backend):
+    problem = small_quadratic()
+    differs(solver_class, backend, problem)
+    whole = make_solver(solver_class, problem, 40, precision="float64", backend=backend, batch_size=16)
+    pieces = make_solver(solver_class, problem, 40, precision="float64", backend=backend, batch_size=16)
+    pieces.longest_advance = 3
+    for solver in (whole, pieces):
+        solver.run(lambda: True)
+    a, b = whole.get_result(), pieces.get_result()
+    assert counts(a) == counts(b)
+    for name in ("z", "x", "d_x", "x_before"):
+        assert_allclose(a[name], b[name], rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+def test_second_repetition_neither_compiles_nor_remembers(solver_class, backend, monkeypatch):
+    problem = small_quadratic()
+    differs(solver_class, backend, problem)
+    solver = make_solver(solver_class, problem, 20, precision="float64", backend=backend, batch_size=16)
+    solver.run(lambda: True)
+    first = solver.get_result()
+    program = solver._advance
+    for method in ("compile_chunk", "compile_once"):
+        monkeypatch.setattr(solver.bk, method, lambda *_, **__: pytest.fail("compiled again"))
+    z0, x0 = problem.init(np.random.default_rng(0))
+    solver.set_objective(problem=problem, z0=z0, x0=x0, seed=0, rules=solver.rules)
+    solver.pre_run_hook(None)
+    solver.run(lambda: True)
+    assert solver._advance is program
+    second = solver.get_result()
+    assert counts(first) == counts(second)
+    for name in ("z", "x", "d_x"):
+        assert_array_equal(first[name], second[name], err_msg=name)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_dtype_is_kept(solver_class, backend, precision):
+    problem = small_quadratic()
+    differs(solver_class, backend, problem)
+    solver = make_solver(solver_class, problem, 3, precision=precision, backend=backend, batch_size=16)
+    solver.run(lambda: True)
+    for name, value in solver.state._asdict().items():
+        dtype = str(getattr(value, "dtype", "int")).removeprefix("torch.")
+        assert dtype == precision or "int" in dtype or "bool" in dtype, f"{name} is {dtype}"
+
+
+def test_full_batches_reach_the_known_limit(solver_class, backend):
+    stated = dict(solver_class.deterministic)
+    limit, problem = stated.pop("limit"), small_quadratic()
+    if limit not in ("exact", "neumann", "hia"):
+        pytest.skip(limit)
+    if backend == "torch" and limit == "hia":
+        pytest.skip("an average of many random runs; jax tells enough")
+    n_iter = stated.pop("n_iter", LIMIT_ITERATIONS)
+    parameters = dict(batch_size="full", backend=backend) | stated
+    if backend == "torch":  # parity covers the rest; eager torch is slow
+        jax = run(solver_class, problem, 200, **parameters | {"backend": "jax"})
+        assert_allclose(run(solver_class, problem, 200, **parameters)["x"], jax["x"], rtol=0, atol=1e-9)
+        return
+    result = run(solver_class, problem, n_iter, **parameters)
+    reference = problem.reference
+    if limit == "exact":
+        assert_allclose(result["x"], reference.minimiser(), rtol=0, atol=1e-8)
+        assert_allclose(result["z"], reference.solve(result["x"]).z, rtol=0, atol=1e-8)
+    elif limit == "neumann":
+        solver = solver_class.get_instance(**{k: v for k, v in parameters.items() if k in solver_class.parameters})
+        eta = solver.step_size * solver.neumann_ratio
+        expected = biased_minimiser(reference, eta, solver.n_neumann_steps + 1)
+        assert np.abs(expected - reference.minimiser()).max() > 1e-3, "the bias is too small for the test to tell"
+        assert_allclose(result["x"], expected, rtol=0, atol=1e-8)
+
+
+def biased_minimiser(reference, eta, n_terms):
+    """Return the zero of F_x + C v with v = -eta sum_{i<n_terms} (I - eta H)^i F_z at z*(x)."""
+
+    def direction(x):
+        s = reference.solve(x)
+        F_z = reference.A_F @ s.z + reference.C_F.T @ x + reference.c_F
+        M = np.eye(len(s.z)) - eta * reference.A
+        series = eta * sum(np.linalg.matrix_power(M, i) for i in range(n_terms))
+        return -reference.C @ series @ F_z + reference.B_F @ x + reference.C_F @ s.z + reference.e_F
+
+    d = len(reference.e)
+    at_zero = direction(np.zeros(d))
+    jacobian = np.stack([direction(unit) - at_zero for unit in np.eye(d)], axis=1)
+    return -np.linalg.solve(jacobian, at_zero)
+
+
+def test_solver_file_states_what_the_contract_asks(stem, solver_class):
+    text = (ROOT / "solvers" / f"{stem}.py").read_text()
+    assert "Differs from the paper in" in solver_class.__doc__ or stem.startswith("template")
+    assert len(text.splitlines()) <= 150
+    assert solver_class.references
+    assert solver_class.requires
+    assert set(solver_class.search_space) <= set(solver_class.parameters)
+    assert {"backend", "device", "precision", "batch_size"} <= set(solver_class.parameters)
+    assert solver_class.parameters["backend"] == ["jax", "torch"] or "backend" in solver_class.__doc__
+    assert isinstance(solver_class.deterministic["limit"], str)
+
+
+def test_solvers_are_found():
+    assert {"soba", "saba", "stocbio", "amigo"} <= set(step_solvers())
