@@ -31,6 +31,12 @@ class BilevelSolver(TimedSolver):
     attributes of ``self``.
     """
 
+    #: False for algorithms with random lengths or branches: those cannot be unrolled into one torch graph.
+    static_graph = True
+
+    #: Behaviour with full batches on a strongly convex quadratic, see tests/test_every_solver.py.
+    deterministic = {"limit": "not stated"}
+
     # ------------------------------------------------------------------ what a solver file defines
     def draws(self):
         """Return the draw plan of one outer iteration: dict of role to `sampling.Draw`."""
@@ -51,6 +57,8 @@ class BilevelSolver(TimedSolver):
     def skip(self, problem, **objective):
         """Return (True, sentence) if this configuration cannot run here."""
         reason = why_unavailable(self.backend, self.device, self.precision)
+        if reason is None and self.backend == "torch-compiled" and not self.static_graph:
+            reason = f"{self.name} draws lengths or branches, which torch-compiled cannot unroll; use jax or torch."
         if reason is None:
             reason = self._why_bad_parameters() or why_requirements_not_met(self, problem)
         if reason is None:

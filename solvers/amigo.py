@@ -1,6 +1,6 @@
 from typing import Any, NamedTuple
 
-from benchmark_utils import linear_system
+from benchmark_utils import hypergradient, linear_system
 from benchmark_utils.sampling import inner, outer
 from benchmark_utils.solver_base import BilevelSolver, Log
 
@@ -54,12 +54,9 @@ class Solver(BilevelSolver):
         # A_k: T steps of SGD on G(., x) from the previous z.
         z = oracles.repeat(self.n_inner_steps, lambda k, z: z - alpha * oracles.grad_inner(z, s.x, draws.z[k]), s.z)
 
-        # B_k: N steps of SGD on the quadratic 1/2 v.Hv + v.grad_z F from the previous v.
-        F_z, F_x = oracles.grad_outer(z, s.x, draws.f)
-        v = linear_system.sgd(
-            oracles, lambda k, u: oracles.hvp(z, s.x, u, draws.v[k]), F_z, s.v, beta, self.n_linear_steps
-        )
-
-        # Outer step with a fresh batch for the cross product.
-        D_x = F_x + oracles.cross(z, s.x, v, draws.x)
+        # B_k: N steps of SGD on the quadratic 1/2 v.Hv + v.grad_z F from the previous v; outer step with a fresh
+        # batch for the cross product.
+        hvp = lambda k, u: oracles.hvp(z, s.x, u, draws.v[k])
+        solve = lambda b: linear_system.sgd(oracles, hvp, b, s.v, beta, self.n_linear_steps)
+        D_x, v = hypergradient.implicit(oracles, z, s.x, solve, draws.f, draws.x)
         return State(z=z, v=v, x=oracles.project(s.x - gamma * D_x), d_x=D_x, t=s.t + 1)

@@ -1,6 +1,6 @@
 from typing import Any, NamedTuple
 
-from benchmark_utils import linear_system
+from benchmark_utils import hypergradient
 from benchmark_utils.sampling import inner, outer
 from benchmark_utils.solver_base import BilevelSolver, Log
 
@@ -54,12 +54,7 @@ class Solver(BilevelSolver):
         # Algorithm 2, lines 4-6: inner SGD from the previous z.
         z = oracles.repeat(self.n_inner_steps, lambda k, z: z - alpha * oracles.grad_inner(z, s.x, draws.z[k]), s.z)
 
-        # Algorithm 3: Neumann series for v ~ -H^{-1} grad_z F, a fresh batch for each product.
-        F_z, F_x = oracles.grad_outer(z, s.x, draws.f)
-        v = linear_system.shia(
-            oracles, lambda k, u: oracles.hvp(z, s.x, u, draws.v[k]), F_z, None, eta, self.n_neumann_steps
-        )
-
+        # Algorithm 3: Neumann series for v ~ -H^{-1} grad_z F, a fresh batch for each product;
         # Algorithm 2, lines 8-9: hypergradient estimate and outer step.
-        D_x = F_x + oracles.cross(z, s.x, v, draws.x)
+        D_x = hypergradient.shia(oracles, z, s.x, eta, self.n_neumann_steps, draws.v, draws.f, draws.x)
         return State(z=z, x=oracles.project(s.x - beta * D_x), d_x=D_x, t=s.t + 1)

@@ -1,0 +1,34 @@
+"""Stochastic hypergradient estimates built from the oracles: gradient of F, linear system, cross product."""
+
+from benchmark_utils import linear_system
+
+
+def implicit(oracles, z, x, solve, outer_batch, cross_batch):
+    """Return (D_x, v) with ``v = solve(grad_z F)`` and ``D_x = grad_x F + C v``.
+
+    Parameters
+    ----------
+    solve : callable
+        ``solve(b) -> v`` with v ~ -H^{-1} b.
+    outer_batch, cross_batch : batch
+        Batches of F and of the cross product.
+    """
+    F_z, F_x = oracles.grad_outer(z, x, outer_batch)
+    v = solve(F_z)
+    return F_x + oracles.cross(z, x, v, cross_batch), v
+
+
+def shia(oracles, z, x, eta, n, linear_batches, outer_batch, cross_batch):
+    """Return D_x with the truncated Neumann series (`linear_system.shia`), one batch a product."""
+    hvp = lambda k, u: oracles.hvp(z, x, u, linear_batches[k])
+    return implicit(
+        oracles, z, x, lambda b: linear_system.shia(oracles, hvp, b, None, eta, n), outer_batch, cross_batch
+    )[0]
+
+
+def hia(oracles, z, x, eta, n, length, linear_batches, outer_batch, cross_batch):
+    """Return D_x with one random term of the series (`linear_system.hia`), one batch a product."""
+    hvp = lambda k, u: oracles.hvp(z, x, u, linear_batches[k])
+    return implicit(
+        oracles, z, x, lambda b: linear_system.hia(oracles, hvp, b, None, eta, n, length), outer_batch, cross_batch
+    )[0]
