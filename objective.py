@@ -23,7 +23,7 @@ class Objective(BaseObjective):
     """
 
     name = "Bilevel"
-    url = "https://github.com/benchopt/benchmark_bilevel_oracles"
+    url = "https://github.com/benchopt/benchmark_bilevel"
     min_benchopt_version = "1.10"
     requirements = ["numpy", "scipy", "scikit-learn", "threadpoolctl", "pip::array-api-compat", "pip::pooch", "psutil"]
     parameters = {"max_seconds": [5.0], "max_samples": [math.inf]}

@@ -1,0 +1,81 @@
+import numpy as np
+from benchopt import BasePlot
+from pandas.api.types import is_numeric_dtype
+
+from benchmark_utils.labels import short_names
+
+AXES = {
+    "Oracle samples": "objective_n_samples",
+    "Seconds": "time",
+    "Outer iterations": "objective_n_iter",
+}
+LABELS = {
+    "Oracle samples": "oracle samples (gradients, Hessian-vector and cross products, values)",
+    "Seconds": "solver time [s] (device synchronised; no compilation, no evaluation)",
+    "Outer iterations": "outer iterations",
+}
+NOT_METRICS = ("objective_name", "objective_diverged", "objective_compile_time")
+TITLES = {
+    "objective_value": "squared stationarity  ‖∇h(x)‖²",
+    "objective_h": "h(x) at the exact inner solution",
+    "objective_h_gap": "h(x) − h*",
+    "objective_inner_gap": "inner gap  ‖z − z*(x)‖²",
+    "objective_outer_loss": "F at the solver's own z",
+    "objective_hypergrad_error": "relative error of the direction used",
+    "objective_hypergrad_cosine": "cosine of the direction used with ∇h",
+}
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+def metrics(df):
+    """Return the columns that can be drawn."""
+    skip = (*NOT_METRICS, *AXES.values())
+    return [
+        c
+        for c in df.columns
+        if c.startswith("objective_") and c not in skip and not c.startswith("objective_n_") and is_numeric_dtype(df[c])
+    ]
+
+
+def quantile_curve(runs, metric, axis):
+    """Return (x, low, median, high) of one solver over its repetitions.
+
+    Repetitions line up on the outer iteration count; a count is drawn when every repetition has a row there, where
+    a repetition that diverged counts as infinite from its last row on.
+    """
+    table = runs.pivot_table(index="objective_n_iter", columns="idx_rep", values=metric, dropna=False)
+    for rep, run in runs.groupby("idx_rep"):
+        if run.objective_diverged.max():
+            table.loc[table.index >= run.objective_n_iter.max(), rep] = np.inf
+    table = table.dropna()
+    x = runs.groupby("objective_n_iter")[axis].median().reindex(table.index)
+    with np.errstate(invalid="ignore"):  # inf - inf between two diverged repetitions
+        low, median, high = (table.quantile(q, axis=1, interpolation="lower").to_numpy() for q in QUANTILES)
+    keep = np.isfinite(median)
+    high = np.where(np.isfinite(high), high, np.nanmax(median[keep], initial=0))
+    return x.to_numpy()[keep], low[keep], median[keep], high[keep]
+
+
+class Plot(BasePlot):
+    """Any metric against samples, seconds or iterations: median and 10-90 % band over repetitions."""
+
+    name = "Bilevel curves"
+    type = "scatter"
+    options = {"dataset": ..., "objective": ..., "metric": metrics, "x_axis": list(AXES)}
+
+    def plot(self, df, dataset, objective, metric, x_axis):
+        names = short_names(df)
+        df = df[(df.dataset_name == dataset) & (df.objective_name == objective)]
+        traces = []
+        for solver, runs in df.groupby("solver_name"):
+            if not runs[metric].notna().any():
+                continue
+            x, low, median, high = quantile_curve(runs, metric, AXES[x_axis])
+            band = {} if runs.idx_rep.nunique() == 1 else {"y_low": low.tolist(), "y_high": high.tolist()}
+            label = names[solver]
+            traces.append(dict(x=x.tolist(), y=median.tolist(), label=label, **band, **self.get_style(label)))
+        return traces
+
+    def get_metadata(self, df, dataset, objective, metric, x_axis):
+        label = TITLES.get(metric, metric.removeprefix("objective_").replace("_", " "))
+        return {"title": f"{dataset}<br>{objective}", "xlabel": LABELS[x_axis], "ylabel": label}
