@@ -3,6 +3,13 @@
 from benchmark_utils import linear_system
 
 
+def joint(oracles, z, v, x, inner_batch, outer_batch):
+    """Return (D_z, D_v, D_x), shapes (p,), (p,), (d,), at one point from one batch of each level."""
+    D_z, Hv, Cv = oracles.inner_joint(z, x, v, inner_batch)
+    F_z, F_x = oracles.grad_outer(z, x, outer_batch)
+    return D_z, Hv + F_z, Cv + F_x
+
+
 def implicit(oracles, z, x, solve, outer_batch, cross_batch):
     """Return (D_x, v) with ``v = solve(grad_z F)`` and ``D_x = grad_x F + C v``.
 
@@ -19,8 +26,12 @@ def implicit(oracles, z, x, solve, outer_batch, cross_batch):
 
 
 def shia(oracles, z, x, eta, n, linear_batches, outer_batch, cross_batch):
-    """Return D_x with the truncated Neumann series (`linear_system.shia`), one batch a product."""
-    hvp = lambda k, u: oracles.hvp(z, x, u, linear_batches[k])
+    """Return D_x with the truncated Neumann series (`linear_system.shia`), one batch a product.
+
+    ``linear_batches`` may be FULL, for all products.
+    """
+    batch = lambda k: linear_batches if isinstance(linear_batches, str) else linear_batches[k]
+    hvp = lambda k, u: oracles.hvp(z, x, u, batch(k))
     return implicit(
         oracles, z, x, lambda b: linear_system.shia(oracles, hvp, b, None, eta, n), outer_batch, cross_batch
     )[0]

@@ -74,11 +74,11 @@ class Oracles:
             n = self.bk.select(batch == part.n_blocks - 1, part.last_size, n)
         return {**arrays, "ids": take(blocks.ids)}, take(blocks.weights), n
 
-    def _value(self, level, batch, *ticks):
-        """Return the function (z, x) -> value of a level on a batch, after counting ``ticks``."""
+    def _value(self, level, batch, *ticks, times=1):
+        """Return the function (z, x) -> value of a level on a batch, after counting ``ticks``, ``times`` times each."""
         rows, weights, n = self._rows(level, batch)
         for name in ticks:
-            self.ledger.tick(name, n)
+            self.ledger.tick(name, times * n)
         xp, spec = self.bk.xp, self.spec
 
         def value(z, x):
@@ -87,14 +87,14 @@ class Oracles:
 
         return value
 
-    def _residual(self, batch, *ticks):
+    def _residual(self, batch, *ticks, times=1):
         """Return the function (z, x) -> grad_z G, or z - Phi(z, x) for a fixed-point problem."""
         if self.spec.lower_level == "minimum":
-            g = self._value("inner", batch, *ticks)
+            g = self._value("inner", batch, *ticks, times=times)
             return lambda z, x: self.bk.grad(g, (z, x), (0,))[0]
         rows, weights, n = self._rows("inner", batch)
         for name in ticks:
-            self.ledger.tick(name, n)
+            self.ledger.tick(name, times * n)
         xp, spec = self.bk.xp, self.spec
 
         def residual(z, x):
@@ -138,6 +138,31 @@ class Oracles:
         """Return G(z, x), a scalar."""
         return self.bk.evaluate(self._value("inner", batch, "value"), z, x)
 
+    # ------------------------------------------------------------------ dense matrices, for small problems
+    def hessian_matrix(self, z, x, batch):
+        """Return H, shape (p, p), from p Hessian-vector products at once, counted as such."""
+        residual = self._residual(batch, "hvp", times=z.shape[0])
+        return self.bk.vjp_rows(lambda z: residual(z, x), z, _identity(self.bk.xp, z)).T
+
+    def cross_matrix(self, z, x, batch):
+        """Return C, shape (d, p), from p products C e_i at once, counted as such.
+
+        Where d < p and G has a gradient in x, from d products C^T e_j instead.
+        """
+        if x.shape[0] < z.shape[0] and self.spec.lower_level == "minimum":
+            grad_x = self._grad_inner_x(batch, "cross", times=x.shape[0])
+            return self.bk.vjp_rows(lambda z: grad_x(z, x), z, _identity(self.bk.xp, x))
+        residual = self._residual(batch, "cross", times=z.shape[0])
+        return self.bk.vjp_rows(lambda x: residual(z, x), x, _identity(self.bk.xp, z)).T
+
+    def cross_transpose(self, z, x, u, batch):
+        """Return C^T u, shape (p,), counted as one cross product; needs the gradient of G in x."""
+        return self.bk.vjp(self._grad_inner_x(batch, "cross"), (z, x), u, (0,))[1][0]
+
+    def _grad_inner_x(self, batch, *ticks, times=1):
+        g = self._value("inner", batch, *ticks, times=times)
+        return lambda z, x: self.bk.grad(g, (z, x), (1,))[0]
+
     # ------------------------------------------------------------------ upper level
     def grad_outer(self, z, x, batch):
         """Return (grad_z F, grad_x F), shapes (p,) and (d,), counted once."""
@@ -170,6 +195,10 @@ class Oracles:
             return x
         xp, shape = self.bk.xp, self.spec.shapes[1]
         return flatten(xp, project(xp, unflatten(xp, x, shape), self.spec.constraint))
+
+
+def _identity(xp, vector):
+    return xp.diag(xp.ones_like(vector))
 
 
 def _flat(xp, array, batch_size):

@@ -1,4 +1,4 @@
-"""Projections onto the feasible set X of the outer variable, written once against an array namespace."""
+"""Projections, written once against an array namespace: onto the feasible set X, and those that methods ask for."""
 
 
 def box(xp, x, lower, upper):
@@ -7,9 +7,22 @@ def box(xp, x, lower, upper):
 
 
 def ball(xp, x, radius):
-    """Project onto the Euclidean ball of the given radius."""
+    """Project an array of any shape onto the Euclidean (for a matrix: Frobenius) ball of the given radius."""
     norm = xp.sqrt(xp.sum(x * x))
     return x * xp.where(norm > radius, radius / xp.where(norm > 0, norm, 1 + 0 * norm), 1 + 0 * norm)
+
+
+def eigenvalue_floor(xp, A, floor):
+    """Project a matrix onto the symmetric matrices whose eigenvalues are at least ``floor``.
+
+    Returns
+    -------
+    tuple of two arrays of shape (p, p)
+        The projection in Frobenius norm, and its inverse.
+    """
+    eigenvalues, U = xp.linalg.eigh((A + A.T) / 2)
+    eigenvalues = xp.where(eigenvalues > floor, eigenvalues, floor + 0 * eigenvalues)
+    return (U * eigenvalues) @ U.T, (U / eigenvalues) @ U.T
 
 
 PROJECTIONS = {"box": box, "ball": ball}

@@ -140,6 +140,19 @@ def normal(*shape):
     return Draw("normal", shape)
 
 
+def iterations_of_one_epoch(plan, partitions):
+    """Return after how many iterations a plan has drawn as many samples as the two levels hold together, at least 1."""
+    drawn = sum(int(np.prod(d.shape)) * partitions[d.kind].batch_size for d in plan.values() if d.kind in partitions)
+    return max(1, -(-sum(part.n_samples for part in partitions.values()) // drawn))
+
+
+def why_bad_period(period):
+    """Return a sentence if a solver's ``period`` is neither a positive integer nor "epoch", else None."""
+    if period == "epoch" or (isinstance(period, int) and period >= 1):
+        return None
+    return f"period is {period!r}; it must be a number of iterations, at least 1, or 'epoch'."
+
+
 class DrawStreams:
     """All random numbers of one run, role by role.
 

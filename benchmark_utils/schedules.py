@@ -32,3 +32,51 @@ def theory_or_constant(schedule, exponent):
     if schedule not in ("theory", "constant"):
         raise ValueError(f"schedule is {schedule!r}; it must be 'theory' (the decay of the paper) or 'constant'.")
     return exponent if schedule == "theory" else 0
+
+
+def momentum(backend, a, t):
+    """Return the weight of the newest term of a moving estimate: 1 at iteration 0, afterwards ``a``.
+
+    With the weight 1 the first direction is a plain stochastic one, whatever the estimate was started with.
+
+    Parameters
+    ----------
+    backend : benchmark_utils.backends.Backend
+    a : float or 0-d array
+        Weight in (0, 1], see `estimators.ema` and `estimators.storm`.
+    t : int or 0-d integer array
+        Outer iterations done so far, starting at 0.
+    """
+    return backend.select(t == 0, 1.0, a)
+
+
+def growing_lengths(length, longest):
+    """Return ``[length(0), length(1), ...]`` up to the first one that reaches ``longest``, capped there.
+
+    Parameters
+    ----------
+    length : callable
+        Outer iteration counter to number of steps, nondecreasing and unbounded; integers in, integers out, so that
+        no rounding depends on the backend.
+    longest : int
+        Cap; draw plans have to state a largest size.
+    """
+    lengths = [min(length(0), longest)]
+    while lengths[-1] < longest:
+        lengths.append(min(length(len(lengths)), longest))
+    return lengths
+
+
+def length_at(bk, lengths, t):
+    """Return ``lengths[t]``, the last entry from there on: a Python integer if t is one, else traced.
+
+    Parameters
+    ----------
+    bk : backend
+    lengths : list of int
+        For example from `growing_lengths`.
+    t : int or 0-d integer array
+    """
+    last = len(lengths) - 1
+    t = bk.select(t < last, t, last)
+    return lengths[t] if isinstance(t, int) else bk.row_get(bk.asarray(lengths), t)

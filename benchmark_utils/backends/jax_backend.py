@@ -101,6 +101,10 @@ class JaxBackend:
         value, pullback = jax.vjp(partial, *(args[i] for i in wrt))
         return value, pullback(v)
 
+    def vjp_rows(self, f, x, rows):
+        """Return the pullbacks of the rows of a matrix through ``f`` at x, one a row."""
+        return jax.vmap(jax.vjp(f, x)[1])(rows)[0]
+
     def symmetric_product(self, f, z, v):
         """Return J v for a map f with symmetric Jacobian J (forward over reverse)."""
         return jax.jvp(f, (z,), (v,))[1]

@@ -114,6 +114,12 @@ class TorchBackend:
             pulled = torch.autograd.grad(value, [args[i] for i in wrt], v, materialize_grads=True)
         return value.detach(), pulled
 
+    def vjp_rows(self, f, x, rows):
+        """Return the pullbacks of the rows of a matrix through ``f`` at x, one a row."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(f(x), x, rows, is_grads_batched=True, materialize_grads=True)[0]
+
     def symmetric_product(self, f, z, v):
         """Return J v for a map f with symmetric Jacobian J (double backward)."""
         return self.vjp(f, (z,), v, (0,))[1][0]
@@ -216,6 +222,10 @@ class CompiledTorchBackend(TorchBackend):
 
         value, pullback = torch.func.vjp(partial, *(args[i] for i in wrt))
         return value, pullback(v)
+
+    def vjp_rows(self, f, x, rows):
+        """Return the pullbacks of the rows of a matrix through ``f`` at x, one a row."""
+        return torch.func.vmap(torch.func.vjp(f, x)[1])(rows)[0]
 
     def row_get(self, table, i):
         """Return row i of a table; i is a tensor in compiled code and an integer during initialisation."""
