@@ -1,0 +1,107 @@
+"""The ledger equals a hand count: from the draws, block by block, the ragged last one included."""
+
+import helpers
+import numpy as np
+import pytest
+from benchmark_utils.ledger import ORACLES
+from benchmark_utils.sampling import DrawStreams, Partition
+
+N_ITER = 37
+SIZES = {"inner": Partition.of(70, 16).sizes(), "outer": Partition.of(50, 16).sizes()}
+
+
+def drawn_samples(solver_class, **parameters):
+    """Return dict of role to the number of samples drawn in N_ITER iterations, recomputed from the seed."""
+    solver = solver_class.get_instance(batch_size=16, **parameters)
+    plan = solver.draws()
+    partitions = {"inner": Partition.of(70, 16), "outer": Partition.of(50, 16)}
+    draws = DrawStreams(plan, partitions, seed=0).take(N_ITER)
+    return {role: int(SIZES[plan[role].kind][ids].sum()) for role, ids in draws.items()}
+
+
+def soba(drawn):
+    return dict(grad_inner=drawn["xi"], hvp=drawn["xi"], cross=drawn["xi"], grad_outer=drawn["zeta"])
+
+
+def saba(drawn):
+    count = soba(drawn)
+    first_pass = dict(grad_inner=70, hvp=70, cross=70, grad_outer=50)
+    return {name: count[name] + first_pass[name] for name in count}
+
+
+def double_loop(drawn):
+    return dict(grad_inner=drawn["z"], hvp=drawn["v"], cross=drawn["x"], grad_outer=drawn["f"])
+
+
+CASES = {
+    "soba": ({}, soba),
+    "saba": ({"memory": "full"}, saba),
+    "saba-zero": ({"memory": "zero"}, soba),
+    "stocbio": ({"n_inner_steps": 5, "n_neumann_steps": 7}, double_loop),
+    "amigo": ({"n_inner_steps": 4, "n_linear_steps": 6}, double_loop),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ledger_equals_hand_count(case, backend):
+    parameters, count_by_hand = CASES[case]
+    cls = helpers.solver_classes()[case.split("-")[0]]
+    result = helpers.run(cls, helpers.small_quadratic(), N_ITER, backend=backend, batch_size=16, **parameters)
+    expected = dict.fromkeys(ORACLES, 0) | count_by_hand(drawn_samples(cls, **parameters))
+    assert result["counts"] == expected
+    assert all(type(count) is int for count in result["counts"].values())
+
+
+def test_ragged_blocks_are_drawn_in_these_tests():
+    drawn = drawn_samples(helpers.solver_classes()["soba"])
+    assert drawn["xi"] < 16 * N_ITER
+    assert drawn["zeta"] < 16 * N_ITER
+
+
+def test_full_batches_cost_all_samples(backend):
+    result = helpers.run(
+        helpers.solver_classes()["stocbio"], helpers.small_quadratic(), 3, backend=backend, batch_size="full",
+        n_inner_steps=2, n_neumann_steps=4,
+    )  # fmt: skip
+    assert result["counts"] == dict.fromkeys(ORACLES, 0) | dict(
+        grad_inner=3 * 2 * 70, hvp=3 * 4 * 70, cross=3 * 70, grad_outer=3 * 50
+    )
+
+
+def test_control_flow_counts_what_ran(backend):
+    from benchmark_utils.sampling import bernoulli, inner, integers
+    from benchmark_utils.solver_base import BilevelSolver
+
+    soba_file = helpers.load(helpers.ROOT / "solvers" / "soba.py")
+
+    class Branching(BilevelSolver):
+        name = "Branching"
+        parameters = {"backend": ["jax"], "device": ["auto"], "precision": ["float64"], "batch_size": [16]}
+
+        def draws(self):
+            return {"xi": inner(5), "length": integers(0, 5), "coin": bernoulli(0.4)}
+
+        def init(self, z0, x0, oracles):
+            return soba_file.State(z0, 0 * z0, x0, 0 * x0, self.bk.counter())
+
+        def step(self, s, oracles, hp, draws):
+            z = oracles.repeat(draws.length, lambda k, z: z - 0.1 * oracles.grad_inner(z, s.x, draws.xi[k]), s.z)
+            v = oracles.cond(
+                draws.coin,
+                lambda v: oracles.hvp(z, s.x, v, "full"),
+                lambda v: v + oracles.grad_outer(z, s.x, 0)[0],
+                s.v,
+            )
+            return s._replace(z=z, v=v, t=s.t + 1)
+
+    solver = helpers.make_solver(Branching, helpers.small_quadratic(), N_ITER, backend=backend, batch_size=16)
+    solver.run(lambda: True)
+    partitions = {"inner": Partition.of(70, 16), "outer": Partition.of(50, 16)}
+    draws = DrawStreams(solver.draws(), partitions, seed=0).take(N_ITER)
+    used = np.arange(5) < draws["length"][:, None]
+    assert (draws["length"] == 0).any()
+    coins = int(draws["coin"].sum())
+    assert 0 < coins < N_ITER
+    assert solver.get_result()["counts"] == dict.fromkeys(ORACLES, 0) | dict(
+        grad_inner=int(SIZES["inner"][draws["xi"]][used].sum()), hvp=70 * coins, grad_outer=16 * (N_ITER - coins)
+    )

@@ -1,0 +1,96 @@
+"""Blocks average to the full sum, streams are reproducible, independent of chunks and of each other."""
+
+import helpers
+import numpy as np
+import pytest
+from benchmark_utils.backends import get_backend
+from benchmark_utils.oracles import FULL, Oracles, Spec
+from benchmark_utils.sampling import DrawStreams, Partition, bernoulli, inner, integers, make_blocks, normal, outer
+from numpy.testing import assert_allclose, assert_array_equal
+
+
+def make_oracles(problem, backend, batch_size):
+    """Return float64 oracles of a problem outside any compiled program."""
+    bk = get_backend(backend, "cpu", "float64")
+    partitions = {level: Partition.of(getattr(problem, level).n_samples, batch_size) for level in ("inner", "outer")}
+    data = {
+        level: bk.put(make_blocks(getattr(problem, level).arrays, partitions[level], problem.data_seed))
+        for level in ("inner", "outer")
+    }
+    return Oracles(bk, Spec.of(problem, partitions), data)
+
+
+CALLS = {
+    "grad_inner": ("inner", lambda o, z, x, v, b: [o.grad_inner(z, x, b)]),
+    "hvp": ("inner", lambda o, z, x, v, b: [o.hvp(z, x, v, b)]),
+    "cross": ("inner", lambda o, z, x, v, b: [o.cross(z, x, v, b)]),
+    "inner_joint": ("inner", lambda o, z, x, v, b: list(o.inner_joint(z, x, v, b))),
+    "hvp_cross": ("inner", lambda o, z, x, v, b: list(o.hvp_cross(z, x, v, b))),
+    "grad_inner_x": ("inner", lambda o, z, x, v, b: [o.grad_inner_x(z, x, b)]),
+    "value_inner": ("inner", lambda o, z, x, v, b: [o.value_inner(z, x, b)]),
+    "grad_outer": ("outer", lambda o, z, x, v, b: list(o.grad_outer(z, x, b))),
+    "value_outer": ("outer", lambda o, z, x, v, b: [o.value_outer(z, x, b)]),
+}
+RAGGED = {"simulated": 16, "ijcnn1": 5000, "digits_cleaning": 64}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_average_over_blocks_is_the_full_sum(problem_name, problem, backend, call):
+    oracles = make_oracles(problem, backend, RAGGED[problem_name])
+    level, function = CALLS[call]
+    part = oracles.spec.partitions[level]
+    assert part.last_size < part.batch_size, "the last block must be ragged"
+    rng = np.random.default_rng(0)
+    sizes = (problem.inner_size, problem.outer_size, problem.inner_size)
+    z, x, v = (oracles.bk.asarray(rng.standard_normal(size)) for size in sizes)
+    full = [oracles.bk.to_numpy(a) for a in function(oracles, z, x, v, FULL)]
+    blocks = [[oracles.bk.to_numpy(a) for a in function(oracles, z, x, v, i)] for i in range(part.n_blocks)]
+    for expected, parts in zip(full, zip(*blocks, strict=True), strict=True):
+        scale = max(1.0, np.abs(expected).max())
+        assert_allclose(np.mean(parts, axis=0), expected, rtol=0, atol=1e-12 * scale)
+    if not (problem_name == "ijcnn1" and call in ("cross", "grad_inner_x")):  # there only the penalty depends on x
+        assert max(np.abs(a - b).max() for a, b in zip(full, blocks[0], strict=True)) > 1e-6, "blocks must differ"
+
+
+def test_each_row_is_in_exactly_one_block():
+    arrays = {"a": np.arange(1.0, 23.0)}
+    blocks = make_blocks(arrays, Partition.of(22, 5), seed=0)
+    real = blocks.weights > 0
+    assert real.sum() == 22
+    assert_array_equal(np.sort(blocks.ids[real]), np.arange(22))
+    assert_array_equal(blocks.arrays["a"][real], blocks.ids[real] + 1.0)
+    assert not blocks.arrays["a"][~real].any()
+    assert_array_equal(real.sum(axis=1), Partition.of(22, 5).sizes())
+
+
+def test_block_draws_are_uniform_and_repeat_no_block_on_purpose():
+    draws = DrawStreams({"xi": inner()}, {"inner": Partition.of(40, 10)}, seed=3).take(40_000)["xi"]
+    share = np.bincount(draws, minlength=4) / len(draws)
+    assert_allclose(share, 0.25, atol=4 * np.sqrt(0.25 * 0.75 / len(draws)))
+    again = np.mean(draws[1:] == draws[:-1])
+    assert_allclose(again, 0.25, atol=4 * np.sqrt(0.25 * 0.75 / len(draws)))
+
+
+PLAN = {"a": inner(3), "b": outer(), "c": integers(0, 7), "d": bernoulli(0.3), "e": normal(2)}
+PARTITIONS = {"inner": Partition.of(101, 10), "outer": Partition.of(77, 10)}
+
+
+def test_streams_do_not_depend_on_how_they_are_cut():
+    whole = DrawStreams(PLAN, PARTITIONS, seed=5).take(23)
+    streams = DrawStreams(PLAN, PARTITIONS, seed=5)
+    pieces = [streams.take(n) for n in (1, 5, 2, 15)]
+    for role, expected in whole.items():
+        assert_array_equal(np.concatenate([piece[role] for piece in pieces]), expected)
+
+
+def test_a_role_more_leaves_the_others_unchanged():
+    few = DrawStreams({"a": PLAN["a"]}, PARTITIONS, seed=5).take(9)
+    many = DrawStreams(PLAN, PARTITIONS, seed=5).take(9)
+    assert_array_equal(few["a"], many["a"])
+    assert not np.array_equal(DrawStreams(PLAN, PARTITIONS, seed=6).take(9)["a"], many["a"])
+
+
+def test_partition_refuses_a_batch_larger_than_the_data():
+    with pytest.raises(ValueError, match="batch_size is 23 but the level has 22 samples"):
+        Partition.of(22, 23)
+    assert Partition.of(22, "full") == Partition(22, 22, 1, 22)
