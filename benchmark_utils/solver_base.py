@@ -22,43 +22,31 @@ class Choice(tuple):
     """Search over a list of values."""
 
 
-class BilevelSolver(TimedSolver):
-    """A bilevel algorithm as a pure step function.
+class BackendSolver(TimedSolver):
+    """What solvers share, however they are written: the checks, and a problem put on a backend outside the clock.
 
     A solver file states ``name``, ``parameters`` and ``requirements`` as literals, ``requires`` (names of
-    `Problem.offers`), ``search_space``, ``references``, `draws`, `init` and `step`. Parameters whose default is a
-    float are hyper-parameters: traced leaves that reach `step` in ``hp``; the others are structure and stay
-    attributes of ``self``.
+    `Problem.offers`), ``search_space`` and ``references``. Parameters whose default is a float are
+    hyper-parameters, collected in the NamedTuple ``hp``; the others are structure and stay attributes of ``self``.
     """
-
-    #: False for algorithms with random lengths or branches: those cannot be unrolled into one torch graph.
-    static_graph = True
 
     #: Behaviour with full batches on a strongly convex quadratic, see tests/test_every_solver.py.
     deterministic = {"limit": "not stated"}
 
-    # ------------------------------------------------------------------ what a solver file defines
-    def draws(self):
-        """Return the draw plan of one outer iteration: dict of role to `sampling.Draw`."""
-        raise NotImplementedError
-
-    def init(self, z0, x0, oracles):
-        """Return the first State, a NamedTuple with at least z, x, d_x and t; oracles used here are counted."""
-        raise NotImplementedError
-
-    def step(self, s, oracles, hp, draws):
-        """Return the State after one outer iteration."""
-        raise NotImplementedError
+    # ------------------------------------------------------------------ what a subclass or a solver file defines
+    def prepare(self):
+        """Reset what depends on the problem; called when a new one has been put on the backend."""
 
     def why_not(self, problem, partitions):
         """Return a sentence if this algorithm cannot run on the problem, else None."""
 
+    def why_not_backend(self):
+        """Return a sentence if this algorithm cannot run on the chosen backend, else None."""
+
     # ------------------------------------------------------------------ checks
     def skip(self, problem, **objective):
         """Return (True, sentence) if this configuration cannot run here."""
-        reason = why_unavailable(self.backend, self.device, self.precision)
-        if reason is None and self.backend == "torch-compiled" and not self.static_graph:
-            reason = f"{self.name} draws lengths or branches, which torch-compiled cannot unroll; use jax or torch."
+        reason = why_unavailable(self.backend, self.device, self.precision) or self.why_not_backend()
         if reason is None:
             reason = self._why_bad_parameters() or why_requirements_not_met(self, problem)
         if reason is None:
@@ -88,7 +76,7 @@ class BilevelSolver(TimedSolver):
         """Receive the problem, its start, the seed of the repetition and the rules; called every repetition."""
         self.seed, self.rules = seed, rules
         if getattr(self, "problem", None) is not problem:
-            self.problem, self._advance = problem, None
+            self.problem = problem
             self.bk = get_backend(self.backend, self.device, self.precision)
             self.partitions = self._partitions(problem)
             self.spec = Spec.of(problem, self.partitions)
@@ -101,9 +89,50 @@ class BilevelSolver(TimedSolver):
             names = hyper_parameter_names(self)
             values = [self.bk.scalar(getattr(self, name)) for name in names]
             self.hp = collections.namedtuple("HyperParameters", names)(*values)
-            self.plan = self.draws()
-            self.roles = collections.namedtuple("Draws", self.plan)
+            self.prepare()
         self._start = (z0, x0)
+
+    def _on_device(self, start):
+        return tuple(self.bk.asarray(a) for a in start)
+
+    def describe_run(self):
+        """Return backend facts."""
+        return {"backend": self.backend, "precision": self.precision, **self.bk.describe()}
+
+
+class BilevelSolver(BackendSolver):
+    """A bilevel algorithm as a pure step function: a file adds `draws`, `init` and `step`.
+
+    The hyper-parameters are traced leaves that reach `step` in ``hp``, so that no change of them compiles again.
+    """
+
+    #: False for algorithms with random lengths or branches: those cannot be unrolled into one torch graph.
+    static_graph = True
+
+    # ------------------------------------------------------------------ what a solver file defines
+    def draws(self):
+        """Return the draw plan of one outer iteration: dict of role to `sampling.Draw`."""
+        raise NotImplementedError
+
+    def init(self, z0, x0, oracles):
+        """Return the first State, a NamedTuple with at least z, x, d_x and t; oracles used here are counted."""
+        raise NotImplementedError
+
+    def step(self, s, oracles, hp, draws):
+        """Return the State after one outer iteration."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ set-up, outside the clock
+    def why_not_backend(self):
+        """Return a sentence if the random shape of the algorithm rules the backend out."""
+        if self.backend == "torch-compiled" and not self.static_graph:
+            return f"{self.name} draws lengths or branches, which torch-compiled cannot unroll; use jax or torch."
+
+    def prepare(self):
+        """Forget the program compiled for another problem and read the draw plan."""
+        self._advance = None
+        self.plan = self.draws()
+        self.roles = collections.namedtuple("Draws", self.plan)
 
     def pre_run_hook(self, callback):
         """Compile, once per problem, and run everything once on a throw-away state."""
@@ -120,9 +149,6 @@ class BilevelSolver(TimedSolver):
         state, _ = self._init(*self._on_device(self._start), self.data)
         draws = self.bk.pack_draws(self.roles(**streams.take(1)), self._length)
         self.bk.sync(self._advance(state, self.hp, self.data, draws, 1)[0])
-
-    def _on_device(self, start):
-        return tuple(self.bk.asarray(a) for a in start)
 
     def _counted_init(self, z0, x0, data):
         oracles = Oracles(self.bk, self.spec, data)
@@ -158,10 +184,6 @@ class BilevelSolver(TimedSolver):
         arrays = dict(z=s.z, x=s.x, d_x=s.d_x, x_before=self.x_before)
         return {name: self.bk.to_numpy(array) for name, array in arrays.items()}
 
-    def describe_run(self):
-        """Return backend facts."""
-        return {"backend": self.backend, "precision": self.precision, **self.bk.describe()}
-
 
 def hyper_parameter_names(solver):
     """Return the names of the parameters whose first default is a float, sorted."""
@@ -179,4 +201,4 @@ def why_requirements_not_met(solver, problem):
     )
 
 
-__all__ = ["BilevelSolver", "Choice", "Log", "ORACLES", "hyper_parameter_names"]
+__all__ = ["BackendSolver", "BilevelSolver", "Choice", "Log", "ORACLES", "hyper_parameter_names"]
