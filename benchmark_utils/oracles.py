@@ -176,7 +176,8 @@ class Oracles:
     def repeat(self, n, body, val):
         """Return val after ``for k in range(n): val = body(k, val)``, counted ``n`` times; n may be traced.
 
-        The counts of one ``body`` must not depend on k or val, except through the sizes of ragged blocks.
+        The counts of one ``body`` may depend on k or val only through the sizes of ragged blocks, a nested `repeat`
+        of a traced length or a nested `cond`.
         """
         return self.bk.repeat(self.ledger, n, body, val)
 

@@ -68,7 +68,7 @@ def growing_lengths(length, longest):
 
 
 def length_at(bk, lengths, t):
-    """Return ``lengths[t]``, the last entry from there on: a Python integer if t is one, else traced.
+    """Return ``lengths[t]``, the last entry from there on: traced if t is, unless there is only one entry.
 
     Parameters
     ----------
@@ -78,5 +78,24 @@ def length_at(bk, lengths, t):
     t : int or 0-d integer array
     """
     last = len(lengths) - 1
+    if last == 0:
+        return lengths[0]
     t = bk.select(t < last, t, last)
     return lengths[t] if isinstance(t, int) else bk.row_get(bk.asarray(lengths), t)
+
+
+def linear_ramp(backend, first, last, t, length):
+    """Return the value that rises linearly from ``first`` at t = 0 to ``last`` at t = ``length`` and stays there.
+
+    Parameters
+    ----------
+    backend : benchmark_utils.backends.Backend
+    first, last : float or 0-d array
+    t : int or 0-d integer array
+        Outer iterations done so far, starting at 0.
+    length : int
+        Iterations of the rise, at least 1.
+    """
+    # 0 * first gives the integer counter the floating type of first on every backend.
+    done = backend.select(t < length, t, length) + 0 * first
+    return first + (last - first) * (done / length)
