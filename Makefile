@@ -20,7 +20,7 @@ run: venv
 test: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -n 2
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/benchopt test . --skip-install
 
 clean:

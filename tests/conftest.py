@@ -11,6 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import helpers
+from threadpoolctl import threadpool_limits
+
+threadpool_limits(limits=1)  # for libraries that a pytest plugin imported before this file
 
 
 def pytest_generate_tests(metafunc):

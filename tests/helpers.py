@@ -81,3 +81,9 @@ def run(cls, problem, n_iter, precision="float64", **parameters):
 def counts(result):
     """Return the ledger of a result as a tuple in the order of `ORACLES`."""
     return tuple(result["counts"][name] for name in ORACLES)
+
+
+@functools.cache
+def objective_class():
+    """Return the Objective class."""
+    return load(ROOT / "objective.py").Objective

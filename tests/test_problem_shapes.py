@@ -4,11 +4,12 @@ import helpers
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from numpy.testing import assert_allclose
+from test_sampling import make_oracles
+
 from benchmark_utils import losses
 from benchmark_utils.oracles import FULL
 from benchmark_utils.problem import Card, Level, Problem
-from numpy.testing import assert_allclose
-from test_sampling import make_oracles
 
 CARD = Card(title="made up", formula="", source="", licence="")
 RNG = np.random.default_rng(0)
@@ -100,7 +101,8 @@ def test_fixed_point_residual_and_transposed_products(backend):
     oracles = make_oracles(problem, backend, 8)
     z, x, v = vectors(oracles, problem)
     out = [oracles.bk.to_numpy(a) for a in oracles.inner_joint(z, x, v, FULL)]
-    single = [oracles.bk.to_numpy(a) for a in (oracles.grad_inner(z, x, FULL), oracles.hvp(z, x, v, FULL), oracles.cross(z, x, v, FULL))]  # fmt: skip
+    single = oracles.grad_inner(z, x, FULL), oracles.hvp(z, x, v, FULL), oracles.cross(z, x, v, FULL)
+    single = [oracles.bk.to_numpy(a) for a in single]
     arrays = problem.inner.arrays
     M = arrays["left"].T @ arrays["right"] / 32
     assert np.abs(M - M.T).max() > 0.01

@@ -1,0 +1,93 @@
+"""Plots draw what they say, configurations parse, the environment record is complete."""
+
+import json
+
+import helpers
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from benchopt.benchmark import Benchmark
+from numpy.testing import assert_allclose
+
+from benchmark_utils.environment import environment
+from benchmark_utils.labels import short_names
+
+PLOT = helpers.load(helpers.ROOT / "plots" / "bilevel_curves.py")
+
+
+def results(values, diverged=(), name="SOBA[backend=jax,step_size=0.1]"):
+    """Return made-up results: one row of ``values`` for each repetition, at iterations 0, 1, 2, 4."""
+    rows = []
+    for rep, run in enumerate(values):
+        for k, (n_iter, value) in enumerate(zip((0, 1, 2, 4), run, strict=False)):
+            rows.append(dict(
+                dataset_name="d", objective_name="o", solver_name=name, idx_rep=rep, stop_val=k,
+                time=n_iter * 0.5 + 0.01 * rep, p_solver_backend="jax", p_solver_step_size=0.1,
+                objective_value=value, objective_n_samples=64 * n_iter, objective_n_iter=n_iter,
+                objective_diverged=int(rep in diverged and k == len(run) - 1),
+            ))  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_curves_are_medians_with_bands_over_repetitions():
+    df = results([[8, 4, 2, 1], [10, 5, 3, 2], [12, 6, 4, 3]])
+    (trace,) = PLOT.Plot().plot(df, "d", "o", "objective_value", "Oracle samples")
+    assert trace["x"] == [0, 64, 128, 256]
+    assert trace["y"] == [10, 5, 3, 2]
+    assert trace["y_low"] == [8, 4, 2, 1]
+    assert trace["label"] == "SOBA (jax)"
+    (trace,) = PLOT.Plot().plot(df, "d", "o", "objective_value", "Seconds")
+    assert_allclose(trace["x"], [0.01, 0.51, 1.01, 2.01])
+
+
+def test_rows_that_not_all_repetitions_reached_are_not_drawn():
+    df = results([[8, 4, 2, 1], [10, 5, 3], [12, 6, 4]])
+    (trace,) = PLOT.Plot().plot(df, "d", "o", "objective_value", "Outer iterations")
+    assert trace["x"] == [0, 1, 2]
+
+
+def test_diverged_repetitions_count_as_infinite_and_are_not_dropped():
+    df = results([[8, 4, 2, 1], [10, 5, np.nan], [12, 6, 4, 3]], diverged=(1,))
+    (trace,) = PLOT.Plot().plot(df, "d", "o", "objective_value", "Outer iterations")
+    assert trace["x"] == [0, 1, 2, 4]
+    assert trace["y"] == [10, 5, 4, 3], "the median of (2, inf, 4) is 4"
+
+
+def test_labels_tell_configurations_apart_and_nothing_else():
+    df = pd.concat([
+        results([[1]]),
+        results([[1]], name="SOBA[backend=jax,step_size=0.2]").assign(p_solver_step_size=0.2),
+        results([[1]], name="SABA[backend=torch]").assign(p_solver_backend="torch"),
+    ])  # fmt: skip
+    assert list(short_names(df).values()) == ["SOBA (jax, step_size=0.1)", "SOBA (jax, step_size=0.2)", "SABA (torch)"]
+
+
+@pytest.mark.parametrize("path", sorted((helpers.ROOT / "configs").rglob("*.yml")), ids=lambda path: path.name)
+def test_run_configurations_name_what_exists(path):
+    config = yaml.safe_load(path.read_text())
+    benchmark = Benchmark(helpers.ROOT)
+    if "solver" in config:
+        assert benchmark.check_solver_patterns(config["solver"])
+    if "dataset" in config:
+        assert benchmark.check_dataset_patterns(config["dataset"])
+
+
+def test_dashboard_opens_on_stationarity_against_samples():
+    config = yaml.safe_load((helpers.ROOT / "config.yml").read_text())
+    first = next(iter(config["plot_configs"].values()))
+    assert first["plot_kind"] == config["plots"][0] == "bilevel_curves"
+    assert first["bilevel_curves_metric"] == "objective_value"
+    assert first["bilevel_curves_x_axis"] == "Oracle samples"
+
+
+def test_environment_record_is_complete(backend):
+    problem = helpers.small_quadratic()
+    solver = helpers.make_solver(helpers.solver_classes()["soba"], problem, 1, backend=backend, batch_size=16)
+    record = environment(problem, 7, solver.describe_run())
+    assert json.loads(json.dumps(record)) == record
+    for key in ("python", "platform", "versions", "git_commit", "data_seed", "backend", "precision", "device"):
+        assert record[key] is not None, key
+    assert record["seed"] == 7
+    assert record["matmul_precision"] == "highest"
+    assert record["versions"][backend].split("+")[0] == record[backend].split("+")[0]
