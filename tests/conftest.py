@@ -10,8 +10,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-import helpers
 from threadpoolctl import threadpool_limits
+
+import helpers
 
 threadpool_limits(limits=1)  # for libraries that a pytest plugin imported before this file
 

@@ -6,11 +6,11 @@ import importlib.util
 import math
 import socket
 
-import helpers
 import numpy as np
 import pytest
 from benchopt import run_benchmark
 
+import helpers
 from benchmark_utils import backends, data
 from benchmark_utils.problem import Level
 

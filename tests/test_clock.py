@@ -2,12 +2,13 @@
 
 import time
 
-import helpers
 import jax
 import pytest
+from numpy.testing import assert_allclose
+
+import helpers
 from benchmark_utils.sampling import inner, outer
 from benchmark_utils.solver_base import BilevelSolver
-from numpy.testing import assert_allclose
 
 SOBA = helpers.solver_classes()["soba"]
 

@@ -7,8 +7,9 @@ or a sentence saying why neither applies; the other keys are parameters of the r
 
 import numpy as np
 import pytest
-from helpers import ROOT, counts, make_solver, run, small_quadratic, step_solvers
 from numpy.testing import assert_allclose, assert_array_equal
+
+from helpers import ROOT, counts, make_solver, run, small_quadratic, step_solvers
 
 LIMIT_ITERATIONS = 4000
 

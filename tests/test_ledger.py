@@ -1,8 +1,9 @@
 """The ledger equals a hand count: from the draws, block by block, the ragged last one included."""
 
-import helpers
 import numpy as np
 import pytest
+
+import helpers
 from benchmark_utils.ledger import ORACLES
 from benchmark_utils.sampling import DrawStreams, Partition
 

@@ -2,7 +2,6 @@
 
 import json
 
-import helpers
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +9,7 @@ import yaml
 from benchopt.benchmark import Benchmark
 from numpy.testing import assert_allclose
 
+import helpers
 from benchmark_utils.environment import environment
 from benchmark_utils.labels import short_names
 

@@ -1,12 +1,12 @@
 """What later problems need: dicts of arrays, a feasible set, a fixed-point lower level, sparse rows."""
 
-import helpers
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
 from test_sampling import make_oracles
 
+import helpers
 from benchmark_utils import losses
 from benchmark_utils.oracles import FULL
 from benchmark_utils.problem import Card, Level, Problem

@@ -2,15 +2,16 @@
 
 import sys
 
-import helpers
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
+from test_sampling import make_oracles
+
+import helpers
 from benchmark_utils.backends import get_backend
 from benchmark_utils.backends.numpy_namespace import xp
 from benchmark_utils.losses import GLM_LOSSES
 from benchmark_utils.oracles import FULL
-from numpy.testing import assert_allclose
-from test_sampling import make_oracles
 
 CHECKED = {**helpers.PROBLEMS, "breast_cancer": lambda: helpers.dataset_problem("breast_cancer")}
 

@@ -1,12 +1,12 @@
 """Blocks average to the full sum, streams are reproducible, independent of chunks and of each other."""
 
-import helpers
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
 from benchmark_utils.backends import get_backend
 from benchmark_utils.oracles import FULL, Oracles, Spec
 from benchmark_utils.sampling import DrawStreams, Partition, bernoulli, inner, integers, make_blocks, normal, outer
-from numpy.testing import assert_allclose, assert_array_equal
 
 
 def make_oracles(problem, backend, batch_size):

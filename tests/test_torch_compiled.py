@@ -1,9 +1,10 @@
 """The compiled torch backend runs the same algorithms; compilation takes 10-25 s, so one small problem."""
 
-import helpers
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+
+import helpers
 
 
 @pytest.mark.parametrize("algorithm", ["soba", "saba", "stocbio", "amigo"])
