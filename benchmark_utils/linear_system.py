@@ -40,12 +40,13 @@ def sgd(oracles, hvp, b, v0, eta, n):
 def cg(oracles, hvp, b, v0, eta, n):
     """``n`` steps of conjugate gradients on ``H v = -b`` from ``v0``, n + 1 products; needs symmetric H > 0.
 
-    Returns the iterate after the last step (a known published code returns the one before). There is no step
-    size. Once the residual is zero further steps change nothing; a direction without curvature is not followed.
+    ``v0 = None`` starts from zero, where the residual is known, and takes n products. Returns the iterate after the
+    last step (a known published code returns the one before). There is no step size. Once the residual is zero further
+    steps change nothing; a direction without curvature is not followed.
     """
     del eta
     xp = oracles.bk.xp
-    r = -b - hvp(0, v0)
+    v0, r = (0 * b, -b) if v0 is None else (v0, -b - hvp(0, v0))
 
     def ratio(a, c):
         return xp.where(c > 0, a / xp.where(c > 0, c, c + 1), a * 0)

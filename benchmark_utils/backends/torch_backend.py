@@ -232,7 +232,8 @@ class CompiledTorchBackend(TorchBackend):
         return table[i] if isinstance(i, int) else table.index_select(0, i.reshape(1))[0]
 
     def row_set(self, table, i, row):
-        """Return the table with row i replaced."""
+        """Return the table with row i replaced; i is an integer in unrolled loops."""
+        i = torch.as_tensor(i, dtype=torch.int64, device=self.device)
         return table.index_copy(0, i.reshape(1), row[None])
 
     def select(self, pred, a, b):
