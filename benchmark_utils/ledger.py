@@ -23,7 +23,9 @@ class Ledger:
 
     def tick(self, name, n_samples):
         """Add ``n_samples`` samples to the count of the oracle ``name``."""
-        self.counts[name] = self.counts[name] + n_samples
+        before = self.counts[name]
+        # The first count is kept as it is, so that oracles that visit the same rows share one traced number.
+        self.counts[name] = n_samples if isinstance(before, int) and before == 0 else before + n_samples
 
     def spent_in(self, body):
         """Run ``body()`` and return ``(its result, the counts it added)``, leaving the ledger as it was."""

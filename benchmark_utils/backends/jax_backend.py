@@ -2,6 +2,7 @@
 
 import time
 import types
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -129,16 +130,16 @@ class JaxBackend:
     def repeat(self, ledger, n, body, val):
         """Loop with exact counts; see `Oracles.repeat`."""
         spent = _counts_of(lambda k, val: ledger.spent_in(lambda: body(k, val)), jnp.int32(0), val)
-        traced = [name for name in ORACLES if not isinstance(spent[name], int)]
+        traced = TracedCounts(spent)
 
         def counted(k, carry):
-            val, counts = carry
+            val, totals = carry
             out, spent = ledger.spent_in(lambda: body(k, val))
-            return out, [count + spent[name] for name, count in zip(traced, counts, strict=True)]
+            return out, traced.add(totals, spent)
 
-        val, counts = lax.fori_loop(0, n, counted, (val, [jnp.int64(0) for _ in traced]))
+        val, totals = lax.fori_loop(0, n, counted, (val, traced.zeros()))
         ledger.add({name: count for name, count in spent.items() if isinstance(count, int)}, n)
-        ledger.add(dict(zip(traced, counts, strict=True)))
+        ledger.add(traced.by_name(totals))
         return val
 
     def cond(self, ledger, pred, on_true, on_false, operands):
@@ -193,15 +194,16 @@ class JaxBackend:
         """
         at = lambda tree, k: jax.tree.map(lambda a: self.row_get(a, k), tree)
         counts = _counts_of(step, state, hp, data, at(draws, 0))
-        traced = [i for i, count in enumerate(counts) if not isinstance(count, int)]
+        counts = dict(zip(ORACLES, counts, strict=True))
+        traced = TracedCounts(counts)
 
         def chunk(state, hp, data, draws, n):
             def body(k, carry):
                 state, _, totals = carry
                 new, counts = step(state, hp, data, at(draws, k))
-                return new, state.x, [total + counts[i] for total, i in zip(totals, traced, strict=True)]
+                return new, state.x, traced.add(totals, dict(zip(ORACLES, counts, strict=True)))
 
-            carry = lax.fori_loop(0, n, body, (state, state.x, [jnp.int64(0) for _ in traced]))
+            carry = lax.fori_loop(0, n, body, (state, state.x, traced.zeros()))
             finite = jnp.isfinite(carry[0].z).all() & jnp.isfinite(carry[0].x).all()
             return carry, finite
 
@@ -210,8 +212,8 @@ class JaxBackend:
 
         def advance(state, hp, data, draws, n):
             (state, x_before, totals), finite = compiled(state, hp, data, draws, jnp.int32(n))
-            totals = dict(zip(traced, totals, strict=True))
-            return state, x_before, [totals[i] if i in totals else n * counts[i] for i in range(len(ORACLES))], finite
+            pending = {name: PendingCount(totals, slot) for name, slot in traced.slots.items()}
+            return state, x_before, [pending.get(name, n * counts[name]) for name in ORACLES], finite
 
         return advance, seconds
 
@@ -243,6 +245,50 @@ def _counts_of(function, *args):
 
     jax.eval_shape(traced, *args)
     return kept[0]
+
+
+class TracedCounts:
+    """The counts that are known at run time only, carried through a loop as one short int64 vector.
+
+    Oracles whose counts are one and the same traced number (the rows of one block) share an entry.
+
+    Attributes
+    ----------
+    slots : dict of str to int
+        Entry of the vector for each oracle with a traced count.
+    """
+
+    def __init__(self, counts):
+        entries, self.slots = {}, {}
+        for name, count in counts.items():
+            if not isinstance(count, int):
+                self.slots[name] = entries.setdefault(id(count), len(entries))
+        self.size = len(entries)
+
+    def zeros(self):
+        """Return the vector before the loop."""
+        return jnp.zeros(self.size, jnp.int64)
+
+    def add(self, totals, counts):
+        """Return the vector after one more pass with these counts."""
+        if not self.size:
+            return totals
+        entry = {slot: name for name, slot in self.slots.items()}
+        return totals + jnp.stack([jnp.asarray(counts[entry[i]], jnp.int64) for i in range(self.size)])
+
+    def by_name(self, totals):
+        """Return dict of oracle to its entry of the vector."""
+        return {name: totals[slot] for name, slot in self.slots.items()}
+
+
+class PendingCount(NamedTuple):
+    """An entry of a vector of counts that the device may not have computed yet; `int` waits for it."""
+
+    totals: jax.Array
+    slot: int
+
+    def __int__(self):
+        return int(np.asarray(self.totals)[self.slot])
 
 
 def _with_int64_counts(function):
