@@ -212,8 +212,9 @@ class JaxBackend:
 
         def advance(state, hp, data, draws, n):
             (state, x_before, totals), finite = compiled(state, hp, data, draws, jnp.int32(n))
-            pending = {name: PendingCount(totals, slot) for name, slot in traced.slots.items()}
-            return state, x_before, [pending.get(name, n * counts[name]) for name in ORACLES], finite
+            spent = {name: n * count for name, count in counts.items() if name not in traced.slots}
+            spent |= {name: PendingCount(totals, slot) for name, slot in traced.slots.items()}
+            return state, x_before, [spent[name] for name in ORACLES], finite
 
         return advance, seconds
 
