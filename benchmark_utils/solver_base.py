@@ -34,6 +34,10 @@ class BackendSolver(TimedSolver):
     deterministic = {"limit": "not stated"}
 
     # ------------------------------------------------------------------ what a subclass or a solver file defines
+    def draws(self):
+        """Return the draw plan of one outer iteration: dict of role to `sampling.Draw`; empty if nothing is drawn."""
+        return {}
+
     def prepare(self):
         """Reset what depends on the problem; called when a new one has been put on the backend."""
 
@@ -89,8 +93,21 @@ class BackendSolver(TimedSolver):
             names = hyper_parameter_names(self)
             values = [self.bk.scalar(getattr(self, name)) for name in names]
             self.hp = collections.namedtuple("HyperParameters", names)(*values)
+            self.plan = self.draws()
+            self.roles = collections.namedtuple("Draws", self.plan)
+            self.start_draws()
+            bytes_each = max(1, self._streams.bytes_per_iteration())
+            self.longest_advance = self._length = max(1, min(CHUNK_ITERATIONS, CHUNK_BYTES // bytes_each))
             self.prepare()
         self._start = (z0, x0)
+
+    def start_draws(self):
+        """Go back to the first draws of the repetition."""
+        self._streams = sampling.DrawStreams(self.plan, self.partitions, self.seed)
+
+    def take_draws(self, n):
+        """Return the draws of the next ``n`` iterations, at most ``longest_advance``, as the backend packs them."""
+        return self.bk.pack_draws(self.roles(**self._streams.take(n)), self._length)
 
     def _on_device(self, start):
         return tuple(self.bk.asarray(a) for a in start)
@@ -129,26 +146,21 @@ class BilevelSolver(BackendSolver):
             return f"{self.name} draws lengths or branches, which torch-compiled cannot unroll; use jax or torch."
 
     def prepare(self):
-        """Forget the program compiled for another problem and read the draw plan."""
+        """Forget the program compiled for another problem."""
         self._advance = None
-        self.plan = self.draws()
-        self.roles = collections.namedtuple("Draws", self.plan)
 
     def pre_run_hook(self, callback):
         """Compile, once per problem, and run everything once on a throw-away state."""
-        streams = sampling.DrawStreams(self.plan, self.partitions, self.seed)
+        self.start_draws()
         if self._advance is None:
-            self._length = max(1, min(CHUNK_ITERATIONS, CHUNK_BYTES // max(1, streams.bytes_per_iteration())))
             start = self._on_device(self._start)
             self._init, init_seconds = self.bk.compile_once(self._counted_init, *start, self.data)
             state, _ = self._init(*start, self.data)
-            draws = self.bk.pack_draws(self.roles(**streams.take(1)), self._length)
-            self._advance, seconds = self.bk.compile_chunk(self._counted_step, state, self.hp, self.data, draws)
+            step, draws = self._counted_step, self.take_draws(1)
+            self._advance, seconds = self.bk.compile_chunk(step, state, self.hp, self.data, draws)
             self.compile_time = init_seconds + seconds
-            self.longest_advance = self._length
         state, _ = self._init(*self._on_device(self._start), self.data)
-        draws = self.bk.pack_draws(self.roles(**streams.take(1)), self._length)
-        self.bk.sync(self._advance(state, self.hp, self.data, draws, 1)[0])
+        self.bk.sync(self._advance(state, self.hp, self.data, self.take_draws(1), 1)[0])
 
     def _counted_init(self, z0, x0, data):
         oracles = Oracles(self.bk, self.spec, data)
@@ -161,13 +173,13 @@ class BilevelSolver(BackendSolver):
     # ------------------------------------------------------------------ the timed part
     def begin(self):
         """Build the first state."""
-        self._streams = sampling.DrawStreams(self.plan, self.partitions, self.seed)
+        self.start_draws()
         self.state, counts = self._init(*self._on_device(self._start), self.data)
         self.x_before, self._pending = self.state.x, (counts, True)
 
     def advance(self, n):
         """Launch ``n`` outer iterations."""
-        draws = self.bk.pack_draws(self.roles(**self._streams.take(n)), self._length)
+        draws = self.take_draws(n)
         self.state, self.x_before, counts, finite = self._advance(self.state, self.hp, self.data, draws, n)
         self._pending = (counts, finite)
 

@@ -54,6 +54,8 @@ class TimedSolver(BaseSolver):
 
     #: Most iterations per call of `advance`.
     longest_advance = 1 << 30
+    #: Iterations that the last call of `advance` left out because a budget ended it.
+    unfinished = 0
     compile_time = 0.0
 
     def begin(self):
@@ -94,13 +96,13 @@ class TimedSolver(BaseSolver):
                 if pace > 0:
                     n = max(1, min(n, int(LOOK_EVERY / pace)))
                 pace = max(self._timed(self.advance, n) / n, pace / 2)
-                self.n_iter += n
+                self.n_iter += n - self.unfinished
 
     def _timed(self, work, *args):
-        start = time.perf_counter()
+        self._work_began = time.perf_counter()
         work(*args)
         self.sync()
-        elapsed = time.perf_counter() - start
+        elapsed = time.perf_counter() - self._work_began
         self.seconds += elapsed
         return elapsed
 
@@ -115,12 +117,14 @@ class TimedSolver(BaseSolver):
         return max(1, n)
 
     def _finished(self):
-        return (
-            self.diverged
-            or self.seconds >= self.rules["max_seconds"]
-            or self.ledger_totals.sum() >= self.rules["max_samples"]
-            or self.n_iter >= self.rules["max_iterations"]
-        )
+        return self.diverged or self._spent(self.seconds) or self.n_iter >= self.rules["max_iterations"]
+
+    def _spent(self, seconds):
+        return seconds >= self.rules["max_seconds"] or self.ledger_totals.sum() >= self.rules["max_samples"]
+
+    def spent_now(self):
+        """Return whether a budget of seconds or samples is spent in the middle of `advance`."""
+        return self._spent(self.seconds + time.perf_counter() - self._work_began)
 
     def get_result(self):
         """Return the iterates and the totals, as NumPy arrays and Python numbers."""

@@ -1,0 +1,101 @@
+import numpy as np
+from scipy.sparse.linalg import LinearOperator, cg
+
+from benchmark_utils.host_solver import HostSolver, Iterates, lbfgs
+from benchmark_utils.oracles import FULL
+from benchmark_utils.solver_base import Choice, Log
+
+#: Decrease of the tolerance: name -> factor of the first tolerance at outer iteration k = 1, 2, ...
+DECREASE = {
+    "exponential": lambda k: 0.9 ** (k - 1),
+    "quadratic": lambda k: k**-2.0,
+    "cubic": lambda k: k**-3.0,
+}
+
+
+class Solver(HostSolver):
+    """HOAG: both inner problems solved to a decreasing tolerance by SciPy, outer step adapted to the decrease of F.
+
+    F. Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016, arXiv:1602.02355, Algorithm 1
+    with the step-size adaptation of the author's code. The paper solves for q = -v.
+
+    Differs from the paper in: 1. tolerances are relative, to the norm of grad_z G at the start (inner problem) and
+    to that of grad_z F (linear system), and do not fall below what the precision resolves; 2. the first step moves
+    x by 1 in each coordinate (root mean square); 3. losses are means, where the author's code has sums; 4. a step is
+    rejected where F grows by ``max_increase`` times its absolute value, so that negative values of F make sense too; 5. x is
+    projected on the feasible set of the problem, where the code clips it.
+    """
+
+    name = "HOAG"
+    parameters = {
+        "backend": ["jax", "torch"],
+        "device": ["auto"],
+        "precision": ["float32"],
+        "decrease": ["exponential"],
+        "tolerance": [0.1],
+        "max_increase": [0.2],
+    }
+    requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
+    requires = (
+        "value_inner", "grad_inner", "hvp", "symmetric_hvp", "cross", "value_outer", "grad_outer", "full_pass",
+    )  # fmt: skip
+    search_space = {"tolerance": Log(1e-4, 1.0), "decrease": Choice(DECREASE)}
+    deterministic = {"limit": "exact", "precision": "float64"}
+    references = ["F. Pedregosa. ICML 2016. arXiv:1602.02355"]
+
+    def why_not(self, problem, partitions):
+        if self.decrease not in DECREASE:
+            return f"decrease is {self.decrease!r}; choose one of {', '.join(DECREASE)}."
+
+    def compile(self):
+        z, x = self._start
+        value_and_grad = lambda o, z, x: (o.value_inner(z, x, FULL), o.grad_inner(z, x, FULL))
+        self.inner = self.compile_oracle(value_and_grad, z, x)
+        outer = lambda o, z, x: (o.value_outer(z, x, FULL), *o.grad_outer(z, x, FULL))
+        self.outer = self.compile_oracle(outer, z, x)
+        self.hvp = self.compile_oracle(lambda o, z, x, v: o.hvp(z, x, v, FULL), z, x, z)
+        self.cross = self.compile_oracle(lambda o, z, x, v: o.cross(z, x, v, FULL), z, x, z)
+        self.project = self.compile_oracle(lambda o, x: o.project(x), x)
+
+    def start(self, z0, x0):
+        self.k, self.shrink = 1, 1.0
+        self.L = None  # inverse of the outer step
+        self.v = np.zeros_like(z0)  # v ~ -H^{-1} grad_z F, warm start of the next solve
+        self.last = None  # (F, tolerance) at the last accepted point
+        self.scale = np.linalg.norm(self.inner(z0, x0)[1])
+
+    def iterate(self):
+        z, x, d_x, x_before = self.current
+        epsilon = max(self.tolerance * self.shrink * DECREASE[self.decrease](self.k), self.resolution())
+        self.k += 1
+
+        # (i) Inner problem to tolerance, from the last solution.
+        z_new = lbfgs(lambda z: self.inner(z, x), z, epsilon * self.scale, self.precision).x
+        F, F_z, F_x = self.outer(z_new, x)
+
+        # Step adaptation: longer after a sufficient decrease; half as long after an increase, from the point before,
+        # where everything is computed again to half the tolerance.
+        if self.last is not None:
+            F_last, epsilon_last = self.last
+            length = np.linalg.norm(x - x_before)
+            enough = F_last + 0.25 * epsilon + 1.25 * epsilon_last * length - self.L * length**2
+            if not F <= F_last + self.max_increase * abs(F_last):
+                self.L, self.shrink, self.last = 2 * self.L, self.shrink / 2, None
+                return Iterates(z, x_before, d_x, x_before)
+            if F <= enough:
+                self.L *= 0.95
+        self.last = F, epsilon
+
+        # (ii) Linear system H v = -grad_z F to tolerance, from the last v.
+        H = LinearOperator((len(z), len(z)), matvec=lambda u: self.hvp(z_new, x, u), dtype=np.float64)
+        self.v, _ = cg(H, -F_z, x0=self.v, rtol=epsilon)
+
+        # (iii) Hypergradient, (iv) one outer step.
+        d_x = F_x + self.cross(z_new, x, self.v)
+        if self.L is None:
+            self.L = np.linalg.norm(d_x) / np.sqrt(len(x)) or 1.0
+        return Iterates(z_new, self.project(x - d_x / self.L), d_x, x)
+
+    def resolution(self):
+        """Return the smallest relative tolerance that gradients in the working precision can meet."""
+        return 10 * float(np.finfo(self.precision).eps)
