@@ -101,3 +101,13 @@ def test_stated_derivatives_of_glm_losses_equal_automatic_ones(name, backend):
 def _hessian_of_one(loss, u, y):
     units = np.eye(u.size)
     return np.stack([loss.hessian_product(xp, u, y, unit.reshape(u.shape)).ravel() for unit in units])
+
+
+def test_stated_optimum_of_ijcnn1_is_what_a_deterministic_solve_finds():
+    from tools.h_star import minimise
+
+    problem = helpers.dataset_problem("ijcnn1")
+    if problem is None:
+        pytest.skip("the data of ijcnn1 cannot be had here")
+    result = minimise(problem, problem.init(np.random.default_rng(5))[1])
+    assert_allclose(result.fun, problem.h_star, rtol=0, atol=1e-12)
