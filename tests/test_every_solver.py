@@ -67,6 +67,21 @@ def test_second_repetition_neither_compiles_nor_remembers(solver_class, backend,
         assert_array_equal(first[name], second[name], err_msg=name)
 
 
+def test_step_sizes_are_traced_leaves_of_one_program(solver_class):
+    problem = small_quadratic()
+    differs(solver_class, "jax", problem)
+    common = dict(precision="float64", backend="jax", batch_size=16)
+    new = {name: 0.5 * solver_class.parameters[name][0] for name in solver_class.search_space if name == "step_size"}
+    if not new:
+        pytest.skip("has no step size")
+    fresh = make_solver(solver_class, problem, 20, **common, **new)
+    reused = make_solver(solver_class, problem, 20, **common)
+    reused.hp = reused.hp._replace(step_size=fresh.hp.step_size)
+    for solver in (fresh, reused):
+        solver.run(lambda: True)
+    assert_array_equal(fresh.get_result()["x"], reused.get_result()["x"])
+
+
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_dtype_is_kept(solver_class, backend, precision):
     problem = small_quadratic()
