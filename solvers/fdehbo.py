@@ -42,7 +42,7 @@ class Solver(BilevelSolver):
         "delta": [0.01],
         "radius": [100.0],
         "linear_ratio": [1.0],
-        "step_size": [0.1],
+        "step_size": [0.5],
         "outer_ratio": [1.0],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]

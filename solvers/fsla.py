@@ -36,7 +36,7 @@ class Solver(BilevelSolver):
         "schedule": ["theory"],
         "momentum": [0.5],
         "linear_ratio": [1.0],
-        "step_size": [0.1],
+        "step_size": [0.5],
         "outer_ratio": [1.0],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]

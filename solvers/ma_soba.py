@@ -37,7 +37,7 @@ class Solver(BilevelSolver):
         "batch_size": [64],
         "schedule": ["theory"],
         "theta": [0.5],
-        "step_size": [0.1],
+        "step_size": [0.5],
         "outer_ratio": [1.0],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]

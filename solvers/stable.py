@@ -33,7 +33,7 @@ class Solver(BilevelSolver):
     methods for multi-task stochastic bilevel optimization", arXiv:2105.02266, with one task (SVRB). All five
     quantities are recursive and the z-step is plain.
 
-    Differs from the papers in: 1. ``schedule="theory"`` lets steps and weights decay, as t^{-1/2} for "stable", where
+    Differs from the paper in: 1. ``schedule="theory"`` lets steps and weights decay, as t^{-1/2} for "stable", where
     the paper takes constants proportional to K^{-1/2}, and as t^{-1/3} and t^{-2/3} for "vr"; 2. one weight for all
     estimates, and 1 at the first iteration; 3. C is projected on a Frobenius ball in both variants; 4. each dense
     matrix is counted as the min(p, d) or p products with vectors that build it.
@@ -50,8 +50,8 @@ class Solver(BilevelSolver):
         "momentum": [0.5],
         "mu": [1e-3],
         "radius": [1e3],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "step_size": [0.5],
+        "outer_ratio": [0.1],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "grad_inner_x", "symmetric_hvp", "cross", "grad_outer")

@@ -37,8 +37,8 @@ class Solver(BilevelSolver):
         "n_inner_steps": [10],
         "n_neumann_steps": [10],
         "neumann_ratio": [1.0],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "step_size": [0.5],
+        "outer_ratio": [0.3],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "hvp", "cross", "grad_outer", "full_pass")
