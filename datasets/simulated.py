@@ -16,7 +16,7 @@ class Dataset(BaseDataset):
         "seed": [2442],
     }
     requirements = ["numpy", "scipy"]
-    test_parameters = {"n, m": [(64, 48)], "p, d": [(6, 4)]}
+    test_parameters = {"n, m": [(100, 90)], "p, d": [(6, 4)]}
 
     def get_data(self):
         try:
