@@ -25,7 +25,8 @@ def regularisation(name, splits, *, penalty, init, card, outer_size, n_classes=1
     ----------
     splits : dict
         ``{"train": (A, y), "validation": (A, y), "test": (A, y)}``; "test" may be absent. Binary labels are
-        -1 and +1, multi-class labels one-hot rows.
+        -1 and +1, multi-class labels one-hot rows. Features may be scipy.sparse. Further splits are for the
+        metrics.
     penalty : tuple (name, scale)
         See `losses.penalty_weights`.
     init : callable
@@ -35,7 +36,7 @@ def regularisation(name, splits, *, penalty, init, card, outer_size, n_classes=1
     n_classes : int
         1 for binary problems.
     **options
-        Further fields of `Problem`.
+        Further fields of `Problem`, and ``reference_tolerance`` and ``adjoint_tolerance`` of the `GLMReference`.
     """
     return _classification(name, splits, penalty, None, init, card, outer_size, n_classes, None, options)
 
@@ -64,14 +65,20 @@ def _classification(name, splits, penalty, sample_weights, init, card, outer_siz
     )
     inner = level("train", penalty=penalty, sample_weights=sample_weights)
     n_features = splits["train"][0].shape[1]
-    reference = GLMReference(inner, level("validation"), tolerance=options.pop("reference_tolerance", 1e-12))
+    reference = GLMReference(
+        inner,
+        level("validation"),
+        tolerance=options.pop("reference_tolerance", 1e-12),
+        adjoint_tolerance=options.pop("adjoint_tolerance", 1e-10),
+    )
 
     def metrics(z, x, solution):
         out = {}
         for split, data in splits.items():
             out[f"{split}_loss"], out[f"{split}_error"] = _loss_and_error(loss, data, z.reshape(reference.shape))
         if "test" in splits:
-            _, out["test_error_exact"] = _loss_and_error(loss, splits["test"], solution.z.reshape(reference.shape))
+            exact = _loss_and_error(loss, splits["test"], solution.z.reshape(reference.shape))
+            out["test_loss_exact"], out["test_error_exact"] = exact
         return out if outer_metrics is None else out | outer_metrics(x)
 
     return Problem(

@@ -31,8 +31,12 @@ class GLMLoss(NamedTuple):
 
     value: Callable  # (xp, u, y) -> (b,)
     gradient: Callable  # (xp, u, y) -> derivative in u, shape of u
-    hessian_product: Callable  # (xp, u, y, du) -> second derivative in u applied to du, shape of u
+    hessian: Callable  # (xp, u, y) -> the function du -> second derivative in u applied to du, shape of u
     curvature: float  # largest eigenvalue of the second derivative in u, over all u
+
+    def hessian_product(self, xp, u, y, du):
+        """Return the second derivative in u applied to du, shape of u."""
+        return self.hessian(xp, u, y)(du)
 
 
 def _logistic_value(xp, u, y):
@@ -40,16 +44,17 @@ def _logistic_value(xp, u, y):
     return xp.logaddexp(xp.zeros_like(margin), margin)
 
 
-def _logistic_hessian_product(xp, u, y, du):
+def _logistic_hessian(xp, u, y):
     s = xp.sigmoid(u)
-    return s * (1 - s) * du
+    s = s * (1 - s)
+    return lambda du: s * du
 
 
 #: log(1 + exp(-y u)) with y = -1 or +1.
 LOGISTIC = GLMLoss(
     value=_logistic_value,
     gradient=lambda xp, u, y: -y * xp.sigmoid(-y * u),
-    hessian_product=_logistic_hessian_product,
+    hessian=_logistic_hessian,
     curvature=0.25,
 )
 
@@ -58,16 +63,21 @@ def _softmax(xp, u):
     return xp.exp(u - xp.logsumexp(u, 1)[:, None])
 
 
-def _multinomial_hessian_product(xp, u, y, du):
-    s = _softmax(xp, u) * du
-    return s - _softmax(xp, u) * xp.sum(s, axis=1)[:, None]
+def _multinomial_hessian(xp, u, y):
+    share = _softmax(xp, u)
+
+    def product(du):
+        s = share * du
+        return s - share * xp.sum(s, axis=1)[:, None]
+
+    return product
 
 
 #: Cross-entropy of softmax(u) against one-hot targets y of shape (b, c).
 MULTINOMIAL = GLMLoss(
     value=lambda xp, u, y: xp.logsumexp(u, 1) - xp.sum(y * u, axis=1),
     gradient=lambda xp, u, y: _softmax(xp, u) - y,
-    hessian_product=_multinomial_hessian_product,
+    hessian=_multinomial_hessian,
     curvature=0.5,
 )
 

@@ -1,0 +1,183 @@
+"""Preconditioned conjugate gradients for the Hessians of generalised linear problems, in mixed precision.
+
+With features A (n rows), predictions u = A z, the second derivative S of the weighted loss in u and the penalty q,
+
+    H v = A^T (S (A v)) + q v,        v of shape (k,) or (k, c)
+
+The iterations run in float32, which halves their time; residuals are renewed in float64 until the accuracy asked
+for is reached.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+#: Features in the dense blocks of the preconditioner.
+BLOCK_FEATURES = 800
+
+#: Iterations lost to an outdated preconditioner before it is built anew; a build costs about as much as these.
+PATIENCE = 25
+
+
+#: Reduction asked of one float32 run of conjugate gradients.
+SINGLE_RTOL = 1e-4
+
+
+class Hessian:
+    """H at fixed predictions.
+
+    Parameters
+    ----------
+    A, A_T : array or sparse matrix
+        Features and their transpose.
+    curvature : callable
+        ``curvature(du) -> S du``, the shape of u.
+    q : array of shape (k,) or (k, c)
+    """
+
+    def __init__(self, A, A_T, curvature, q):
+        self.A, self.A_T, self.curvature, self.q = A, A_T, curvature, q
+
+    def product(self, v):
+        """Return H v, shape of q."""
+        return self.A_T @ self.curvature(self.A @ v) + self.q * v
+
+    def sample_diagonal(self):
+        """Return the diagonal of S, shape (n, c)."""
+        n, c = self.A.shape[0], self.q.size // self.q.shape[0]
+        if self.q.ndim == 1:
+            return self.curvature(np.ones(n, self.q.dtype))[:, None]
+        units = np.eye(c, dtype=self.q.dtype)
+        return np.stack([self.curvature(np.broadcast_to(unit, (n, c)))[:, j] for j, unit in enumerate(units)], axis=1)
+
+
+class BlockPreconditioner:
+    """Inverse of H's class blocks over the features of largest curvature and of its diagonal elsewhere.
+
+    Adding one vector a to the coefficients of every class changes no softmax, so H on such a shift is the penalty
+    alone, orders of magnitude below what the class blocks B say. Shifts V a are therefore solved exactly and the
+    rest is projected: ``M^-1 = P B^-1 P^T + V (V^T H V)^-1 V^T`` with the H-orthogonal projection
+    ``P = I - V (V^T H V)^-1 V^T H``. (MNIST hyper-cleaning "ji": 1,520 products with the diagonal of H, 870 with
+    B alone, 33 with M.)
+    """
+
+    def __init__(self, hessian):
+        A, q = hessian.A, hessian.q
+        self.shape = q.shape
+        self.q = q.reshape(q.shape[0], -1)
+        self.q_sum = self.q.sum(axis=1)
+        s = hessian.sample_diagonal()
+        squares = A.multiply(A).T.tocsr() if sp.issparse(A) else (A * A).T
+        diagonal = squares @ s + self.q
+        self.inverse_diagonal = 1 / diagonal
+        self.heavy = slice(None)
+        if A.shape[1] > BLOCK_FEATURES:
+            self.heavy = np.sort(np.argsort(-(diagonal / self.q).max(axis=1), kind="stable")[:BLOCK_FEATURES])
+        block = A[:, self.heavy]
+        block = block.toarray() if sp.issparse(block) else block
+        try:
+            self.factors = [_factor(block, s[:, j], self.q[self.heavy, j]) for j in range(s.shape[1])]
+        except np.linalg.LinAlgError:  # numbers out of range: the diagonal will have to do
+            self.factors = None
+
+    def __call__(self, r):
+        """Return M^-1 r, shape of r."""
+        r = r.reshape(self.q.shape)
+        if r.shape[1] == 1:
+            return self._blocks(r).reshape(self.shape)
+        shift = (r.sum(axis=1) / self.q_sum)[:, None]
+        out = self._blocks(r - self.q * shift)
+        out += shift - ((self.q * out).sum(axis=1) / self.q_sum)[:, None]
+        return out
+
+    def _blocks(self, r):
+        out = r * self.inverse_diagonal
+        if self.factors is not None:
+            rows = r[self.heavy]
+            for j, factor in enumerate(self.factors):
+                out[self.heavy, j] = scipy.linalg.cho_solve(factor, rows[:, j], check_finite=False)
+        return out
+
+
+def _factor(block, weights, penalty):
+    scaled = np.sqrt(weights)[:, None] * block
+    gram = scaled.T @ scaled
+    diagonal = np.einsum("ii->i", gram)
+    diagonal += penalty + 1e-6 * diagonal.max()  # above the rounding of the products
+    return scipy.linalg.cho_factor(gram, overwrite_a=True, check_finite=False)
+
+
+class Frozen(NamedTuple):
+    """A preconditioner kept from one system to the next, with its record."""
+
+    precondition: BlockPreconditioner
+    rate: float | None  # iterations for each decade when it was new
+    excess: float  # iterations spent since beyond that rate
+
+
+def solve(hessian, single, b, start, rtol, frozen):
+    """Return ``(H^-1 b, Frozen)``: conjugate gradients with the frozen preconditioner, renewed where it is outdated.
+
+    Parameters
+    ----------
+    hessian, single : Hessian
+        H in float64 and in float32.
+    b, start : array, shape of q; start may be None
+    rtol : float
+        Reduction of the residual in the norm of the preconditioner, relative to b.
+    frozen : Frozen or None
+    """
+    if frozen is None or frozen.excess > PATIENCE:
+        frozen = Frozen(BlockPreconditioner(single), None, 0.0)
+    x, r = (np.zeros_like(b), b) if start is None else (start, b - hessian.product(start))
+    size = _norm(b, frozen.precondition)
+    for _ in range(10):
+        left = 1.0 if r is b else _norm(r, frozen.precondition) / size
+        if not left > rtol:  # also where the numbers are not finite
+            break
+        asked = max(SINGLE_RTOL, 0.5 * rtol / left)
+        change, iterations, decades = conjugate_gradients(single.product, r, frozen.precondition, asked)
+        x = x + change
+        rate = iterations / max(decades, 1.0)
+        frozen = frozen._replace(rate=rate) if frozen.rate is None else frozen
+        frozen = frozen._replace(excess=frozen.excess + max(0.0, iterations - frozen.rate * decades))
+        if asked > SINGLE_RTOL:
+            break  # what is left is below rtol
+        r = b - hessian.product(x)
+    return x, frozen
+
+
+def _norm(r, precondition):
+    """Return the norm of a residual in the metric of the preconditioner, after scaling it to float32's range."""
+    scale = np.abs(r).max()
+    if not (np.isfinite(scale) and scale > 0):
+        return scale
+    r = (r / scale).astype(np.float32)
+    return scale * math.sqrt(max(float(np.vdot(r, precondition(r))), 0.0))
+
+
+def conjugate_gradients(product, b, precondition, rtol, max_iterations=3000):
+    """Return (x, iterations, decades gained) of float32 preconditioned conjugate gradients on ``H x = b`` from 0.
+
+    b and x are float64; the work is done on b scaled to largest entry 1.
+    """
+    scale = np.abs(b).max()
+    r = (b / scale).astype(np.float32)
+    x, y = np.zeros_like(r), precondition(r)
+    p, ry = y.copy(), float(np.vdot(r, y))
+    first, k = ry, 0
+    while ry > rtol**2 * first and k < max_iterations:
+        Hp = product(p)
+        step = np.float32(ry / float(np.vdot(p, Hp)))
+        x += step * p
+        Hp *= step
+        r -= Hp
+        y = precondition(r)
+        last, ry = ry, float(np.vdot(r, y))
+        p *= np.float32(ry / last)
+        p += y
+        k += 1
+    return scale * x.astype(np.float64), k, 0.5 * math.log10(first / ry) if first > ry > 0 else 0.0

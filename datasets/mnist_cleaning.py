@@ -1,0 +1,110 @@
+import numpy as np
+from benchopt import BaseDataset
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from benchmark_utils import mnist
+from benchmark_utils.data import DataUnavailable
+from benchmark_utils.families import hyper_cleaning, one_hot
+from benchmark_utils.problem import Card
+
+TRAIN, VALIDATION = 20000, 5000
+
+
+def dagreou(images, labels, corruption, seed):
+    """Split, scale and corrupt as in Dagréou et al. 2022: labels replaced by uniform draws, pixels standardised.
+
+    Returns
+    -------
+    train, validation : tuple (float64 rows, labels)
+        With the true labels.
+    noisy : int array of shape (TRAIN,)
+        Training labels after corruption; a draw may be the true label.
+    scale : callable
+        Maps raw pixels to features.
+    """
+    stream = np.random.RandomState(seed)  # split and labels from one legacy stream, as published
+    train, val, y_train, y_val = train_test_split(
+        images, labels, train_size=TRAIN, test_size=VALIDATION, random_state=stream
+    )
+    replaced = stream.rand(TRAIN) < corruption
+    noisy = y_train.copy()
+    noisy[replaced] = stream.randint(0, 10, replaced.sum())
+    scaler = StandardScaler().fit(train.astype(np.float64))
+    scale = lambda rows: scaler.transform(rows.astype(np.float64))
+    return (scale(train), y_train), (scale(val), y_val), noisy, scale
+
+
+def ji(images, labels, corruption, seed):
+    """Split, scale and corrupt as in Ji et al. 2021: labels always wrong, a column of ones for the intercept.
+
+    Exactly ``floor(corruption TRAIN)`` labels are shifted by 1..9 modulo 10. See `dagreou` for what is returned.
+    """
+    stream = np.random.default_rng(seed)
+    y_train = labels[:TRAIN]
+    wrong = stream.permutation(TRAIN)[: int(corruption * TRAIN)]
+    noisy = y_train.copy()
+    noisy[wrong] = (noisy[wrong] + stream.integers(1, 10, size=len(wrong))) % 10
+
+    def scale(rows):
+        return np.hstack([(rows / 255 - mnist.MEAN) / mnist.DEVIATION, np.ones((len(rows), 1))])
+
+    return (scale(images[:TRAIN]), y_train), (scale(images[-VALIDATION:]), labels[-VALIDATION:]), noisy, scale
+
+
+#: Version -> (builder, coefficient of ‖z‖^2, initial x, standard deviation of the initial z)
+VERSIONS = {
+    "dagreou": (dagreou, 0.2, -2.0, 0.0),
+    "ji": (ji, 0.001, 0.0, (2 / 10) ** 0.5),
+}
+
+
+class Dataset(BaseDataset):
+    """Hyper-cleaning of MNIST: one weight sigmoid(x_i) for each of 20,000 training rows, 5,000 clean outer rows.
+
+    Two published versions. ``dagreou``: random split, each label replaced with probability ``corruption`` by a
+    uniform draw (.5, .7, .9 were published), 0.2 ‖z‖^2, standardised pixels, x = -2 at the start. ``ji``: the first
+    20,000 and last 5,000 images of the file, a share ``corruption`` of the labels wrong (.1, .2, .4 were published),
+    0.001 ‖z‖^2, an intercept, x = 0 and a random z at the start. Labels are corrupted once, by ``seed``.
+    """
+
+    name = "mnist_cleaning"
+    parameters = {"version": ["dagreou"], "corruption": [0.5], "seed": [32]}
+    requirements = ["numpy", "scikit-learn", "tqdm"]
+
+    def prepare(self):
+        mnist.fetch_files()
+
+    def get_data(self):
+        if self.version not in VERSIONS:
+            return dict(problem=None, reason=f"version is {self.version!r}; choose one of {', '.join(VERSIONS)}.")
+        if not 0 < self.corruption < 1:
+            return dict(problem=None, reason=f"corruption is {self.corruption}; it must lie between 0 and 1.")
+        try:
+            images, labels, test_images, y_test = mnist.load()
+        except DataUnavailable as error:
+            return dict(problem=None, reason=str(error))
+        build, ridge, x_start, deviation = VERSIONS[self.version]
+        (train, y_train), (val, y_val), noisy, scale = build(images, labels, self.corruption, self.seed)
+        splits = {
+            "train": (train, one_hot(noisy, 10)),
+            "validation": (val, one_hot(y_val, 10)),
+            "test": (scale(test_images), one_hot(y_test, 10)),
+            "clean_train": (train, one_hot(y_train, 10)),  # for the metrics only
+        }
+        p = train.shape[1] * 10
+        card = Card(
+            title=f"MNIST hyper-cleaning ({self.version}, {self.corruption:g})",
+            formula=f"G = 1/n sum_i sigmoid(x_i) CE(z; a_i, y_i) + {ridge} ‖z‖^2, F = 1/m sum_j CE(z; a_j, y_j)",
+            source=f"MNIST, mirror {mnist.URL}",
+            licence="CC BY-SA 3.0 as Keras's documentation states it; the mirror states none",
+            splits={name: len(splits[name][1]) for name in ("train", "validation", "test")},
+            hashes=mnist.FILES,
+            notes=f"{int((noisy != y_train).sum()):,} of the {TRAIN:,} training labels are wrong",
+        )
+        problem = hyper_cleaning(
+            "mnist_cleaning", splits, clean=noisy == y_train, ridge=ridge, n_classes=10, card=card,
+            init=lambda rng: (deviation * rng.standard_normal(p), np.full(TRAIN, x_start)), data_seed=self.seed,
+            reference_tolerance=1e-9, adjoint_tolerance=1e-8,
+        )  # fmt: skip
+        return dict(problem=problem)

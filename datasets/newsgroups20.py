@@ -1,0 +1,111 @@
+import hashlib
+import tarfile
+
+import numpy as np
+import scipy.sparse as sp
+from benchopt import BaseDataset
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import normalize
+
+from benchmark_utils.data import DataUnavailable, fetch
+from benchmark_utils.families import one_hot, regularisation
+from benchmark_utils.problem import Card
+
+URL = "https://ndownloader.figshare.com/files/5975967"  # scikit-learn's copy of 20news-bydate.tar.gz
+ARCHIVE = "8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15c759fa66d95610"  # its sha256
+DOCUMENTS = "d4211159b9ab41bae9818f3abd6b1c93752f877769ebbe61a6566e9501a270e8"  # see `content_hash`
+CLASSES = 20
+
+
+def read_documents(path):
+    """Return dict of name in the archive, such as ``20news-bydate-train/sci.space/60191``, to bytes, by name."""
+    try:
+        with tarfile.open(path, "r|gz") as archive:
+            documents = {m.name.removeprefix("./"): archive.extractfile(m).read() for m in archive if m.isfile()}
+    except tarfile.TarError as error:
+        raise OSError(str(error)) from error
+    return dict(sorted(documents.items()))
+
+
+def content_hash(path):
+    """Return a sha256 over the names and bytes of all documents: the same for every packing of them."""
+    with open(path, "rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() == ARCHIVE:
+            return DOCUMENTS
+    state = hashlib.sha256()
+    for name, text in read_documents(path).items():
+        state.update(name.encode() + b"\0" + text)
+    return state.hexdigest()
+
+
+def fetch_archive():
+    """Return the path of the archive; raises `DataUnavailable`."""
+    return fetch("20newsgroups", "20news-bydate.tar.gz", URL, DOCUMENTS, content_hash=content_hash)
+
+
+def read():
+    """Return the word counts with rows of norm 1, as scikit-learn's ``fetch_20newsgroups_vectorized`` does.
+
+    Headers are kept; the vocabulary is that of the training documents.
+
+    Returns
+    -------
+    (features, labels), (features, labels)
+        Training (11314 x 130107) and test (7532 x 130107) rows, ordered by group and number; CSR, float64.
+    """
+    documents = read_documents(fetch_archive())
+    groups = sorted({name.split("/")[1] for name in documents})
+    vectoriser, out = CountVectorizer(dtype=np.int16), []
+    for folder, vectorise in (("train", vectoriser.fit_transform), ("test", vectoriser.transform)):
+        names = [name for name in documents if name.startswith(f"20news-bydate-{folder}/")]
+        counts = vectorise(documents[name].decode("latin1") for name in names)
+        labels = np.array([groups.index(name.split("/")[1]) for name in names])
+        out.append((sp.csr_array(normalize(counts.astype(np.float64))), labels))
+    return out
+
+
+class Dataset(BaseDataset):
+    """20 Newsgroups: per-feature ridge penalties of a multinomial logistic regression on word counts.
+
+    The training documents are split in halves, stratified by group: one half inner, the other outer; the test
+    documents are those of the by-date split. z has 130,107 x 20 entries, rows stay sparse. No intercept.
+    """
+
+    name = "newsgroups20"
+    parameters = {"seed": [0]}
+    requirements = ["numpy", "scipy", "scikit-learn", "tqdm"]
+
+    def prepare(self):
+        fetch_archive()
+
+    def get_data(self):
+        try:
+            (features, labels), (test, y_test) = read()
+        except DataUnavailable as error:
+            return dict(problem=None, reason=str(error))
+        train, val, y_train, y_val = train_test_split(
+            features, labels, test_size=0.5, random_state=self.seed, stratify=labels
+        )
+        splits = {
+            "train": (train, one_hot(y_train, CLASSES)),
+            "validation": (val, one_hot(y_val, CLASSES)),
+            "test": (test, one_hot(y_test, CLASSES)),
+        }
+        p = features.shape[1]
+        card = Card(
+            title="20 Newsgroups",
+            formula="G = 1/n sum_i CE(z; a_i, y_i) + 1/(2 p c) sum_jk exp(x_j) z_jk^2 with p = 130,107 features and "
+            "c = 20 classes, F = 1/m sum_j CE(z; a_j, y_j)",
+            source="20 Newsgroups, by-date version; scikit-learn's copy "
+            "(`sklearn.datasets.fetch_20newsgroups_vectorized`, headers kept)",
+            licence="not stated by the source",
+            splits={name: len(y) for name, (_, y) in splits.items()},
+            hashes={"20news-bydate documents": DOCUMENTS},
+        )
+        problem = regularisation(
+            "newsgroups20", splits, penalty=("exp_features", 1 / (p * CLASSES)), outer_size=p, n_classes=CLASSES,
+            init=lambda rng: (np.zeros(p * CLASSES), np.zeros(p)), card=card, data_seed=self.seed,
+            reference_tolerance=1e-9, adjoint_tolerance=1e-6, checkpoints_per_octave=1.0,
+        )  # fmt: skip
+        return dict(problem=problem)
