@@ -79,7 +79,7 @@ class Objective(BaseObjective):
             if self.problem.h_star is not None:
                 row["h_gap"] = solution.h - self.problem.h_star
             row["inner_gap"] = float(np.sum((z - solution.z) ** 2))
-            row["outer_loss"] = float(self._outer_loss(z, x))
+            row["outer_loss"] = float(self.problem.reference.outer_value(z, x))
             row["hypergrad_error"], row["hypergrad_cosine"] = math.nan, math.nan
             if n_iter > 0:  # no direction has been used at the start
                 exact = solution if np.array_equal(x, x_before) else self._solve(x_before, keep=False)
@@ -96,10 +96,6 @@ class Objective(BaseObjective):
         if keep:
             self._last = solution
         return solution
-
-    def _outer_loss(self, z, x):
-        reference, level = self.problem.reference, self.problem.outer
-        return reference.outer_value(z) if level.loss != "quadratic" else reference.outer_value(z, x)
 
     def _stationarity(self, x, gradient):
         """Return ‖grad h‖^2, or the squared gradient mapping at the problem's fixed step where X is a constraint."""
