@@ -44,7 +44,7 @@ class Solver(BilevelSolver):
     search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3), "barrier_weight": Log(1e-2, 1e0)}
     deterministic = {
         "limit": "with a constant step the multiplier grows until step * lambda is of order 1, which leaves a distance "
-        "to argmin h of the order of the step; see tests/test_deterministic_limits.py"
+        "to argmin h of the order of the step, plus that of T inner steps; see tests/test_deterministic_limits.py"
     }
     references = ["M. Ye, B. Liu, S. Wright, P. Stone, Q. Liu. NeurIPS 2022. arXiv:2209.08709"]
 

@@ -5,8 +5,8 @@ from benchmark_utils.sampling import inner, outer
 from benchmark_utils.schedules import momentum, power_law, theory_or_constant
 from benchmark_utils.solver_base import BilevelSolver, Log
 
-#: Decay exponents of gamma_k, alpha_k, lambda_k = gamma_k / (2 alpha_k) and eta_k in the paper.
-EXPONENTS = {"F2SA": (4 / 7, 5 / 7, -1 / 7, 0), "F3SA": (2 / 5, 3 / 5, -1 / 5, 4 / 5)}
+#: Decay exponents of gamma_k, lambda_k and eta_k in the paper.
+EXPONENTS = {"F2SA": (4 / 7, -1 / 7, 0), "F3SA": (2 / 5, -1 / 5, 4 / 5)}
 
 
 class Memory(NamedTuple):
@@ -38,7 +38,7 @@ class Solver(BilevelSolver):
     J. Kwon, D. Kwon, S. Wright, R. Nowak, "A fully first-order method for stochastic bilevel optimization", ICML 2023,
     arXiv:2301.10945, Algorithms 1 (``variant="F2SA"``) and 2 (``"F3SA"``). The paper's y and z are z and y here.
     Steps: gamma_k (on y) decays from ``step_size``, lambda_k grows from ``penalty``, alpha_k = gamma_k / (2 lambda_k)
-    (on z), so that lambda_k alpha_k stays bounded, and xi alpha_k (on x) decays from ``step_size / outer_ratio``.
+    (on z), so that lambda_k alpha_k stays bounded, and xi alpha_k (on x) with xi = 1 / ``outer_ratio``.
 
     Differs from the paper in: 1. lambda_k follows its power law exactly, where the paper adds increments delta_k of
     that order; 2. the schedules start at k = 1, the paper has an offset k_0; 3. ``schedule="constant"`` fixes lambda
@@ -85,16 +85,19 @@ class Solver(BilevelSolver):
         return State(z=z0, x=x0, d_x=0 * x0, t=self.bk.counter(), y=z0, memory=memory)
 
     def step(self, s, oracles, hp, draws):
-        of_gamma, of_alpha, of_lambda = (theory_or_constant(self.schedule, e) for e in EXPONENTS[self.variant][:3])
+        of_gamma, of_lambda, of_eta = (theory_or_constant(self.schedule, e) for e in EXPONENTS[self.variant])
         gamma = power_law(hp.step_size, s.t, of_gamma)  # step on y
         lam = power_law(hp.penalty, s.t, of_lambda)
         alpha = gamma / (2 * lam)  # step on z
-        beta = power_law(hp.step_size / hp.outer_ratio, s.t, of_alpha)  # step on x, xi alpha_k in the paper
-        move = self.f2sa if self.variant == "F2SA" else self.f3sa
-        y, z, D_x, memory = move(s, oracles, hp, draws, gamma, alpha, lam)
+        beta = alpha / hp.outer_ratio  # step on x
+        if self.variant == "F2SA":
+            y, z, D_x, memory = self.f2sa(s, oracles, draws, gamma, alpha, lam)
+        else:
+            eta = momentum(self.bk, power_law(hp.momentum, s.t, of_eta), s.t)  # weight of the newest term
+            y, z, D_x, memory = self.f3sa(s, oracles, draws, gamma, alpha, lam, eta)
         return State(z=z, x=oracles.project(s.x - beta * D_x), d_x=D_x, t=s.t + 1, y=y, memory=memory)
 
-    def f2sa(self, s, oracles, hp, draws, gamma, alpha, lam):
+    def f2sa(self, s, oracles, draws, gamma, alpha, lam):
         """Algorithm 1: T steps on y and z, then the direction in x."""
 
         def both(k, carry):
@@ -110,11 +113,9 @@ class Solver(BilevelSolver):
         G_x_at_y = oracles.grad_inner_x(y, s.x, draws.G_x_at_y)
         return y, z, F_x + lam * (G_x_at_z - G_x_at_y), ()
 
-    def f3sa(self, s, oracles, hp, draws, gamma, alpha, lam):
+    def f3sa(self, s, oracles, draws, gamma, alpha, lam, eta):
         """Algorithm 2: one step on y and z and the direction in x, each gradient with its own batch and momentum."""
         m = s.memory
-        of_eta = theory_or_constant(self.schedule, EXPONENTS["F3SA"][3])
-        eta = momentum(self.bk, power_law(hp.momentum, s.t, of_eta), s.t)  # weight of the newest term
         G_y, G_z, F_z = (
             storm(old, oracle(now, s.x, batch), oracle(before, m.old_x, batch), eta)
             for old, oracle, now, before, batch in (
