@@ -38,9 +38,9 @@ class Solver(BilevelSolver):
         "n_neumann_steps": [10],
         "schedule": ["theory"],
         "momentum": [0.5],
-        "neumann_ratio": [1.0],
+        "neumann_ratio": [2.0],
         "step_size": [0.5],
-        "outer_ratio": [0.3],
+        "outer_ratio": [1.0],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "hvp", "cross", "grad_outer")

@@ -48,10 +48,10 @@ class Solver(BilevelSolver):
         "variant": ["stable"],
         "schedule": ["theory"],
         "momentum": [0.5],
-        "mu": [1e-3],
+        "mu": [0.1],
         "radius": [1e3],
         "step_size": [0.5],
-        "outer_ratio": [0.1],
+        "outer_ratio": [0.3],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "grad_inner_x", "symmetric_hvp", "cross", "grad_outer")

@@ -1,5 +1,7 @@
 """STABLE: the dense oracles, the projections, the variants, and the refusal of large problems."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -95,6 +97,36 @@ def test_estimate_of_H_keeps_the_floor_on_small_batches(backend):
     assert max(lowest) >= 0.25
 
 
+def test_z_follows_the_minimiser_when_x_moves(backend):
+    problem = helpers.small_quadratic()  # z*(x) is linear, so the first-order change of z*(x) is all of it
+    x0 = np.full(4, -2.0)
+    problem = dataclasses.replace(problem, init=lambda rng: (problem.reference.solve(x0).z, x0))
+    result = helpers.run(
+        helpers.solver_classes()["stable"], problem, 20, backend=backend, batch_size="full", step_size=0.3,
+        outer_ratio=3.0, schedule="constant",
+    )  # fmt: skip
+    assert np.abs(result["x"] - x0).max() > 0.1
+    assert_allclose(result["z"], problem.reference.solve(result["x"]).z, atol=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["stable", "vr"])
+def test_estimates_follow_H_and_C_where_they_change(variant):
+    problem = helpers.dataset_problem("breast_cancer")
+    solver = helpers.make_solver(
+        helpers.solver_classes()["stable"], problem, 10, backend="torch", precision="float64", batch_size="full",
+        variant=variant, schedule="constant", momentum=0.01, mu=1e-9, step_size=0.5, outer_ratio=0.1,
+    )  # fmt: skip
+    oracles = make_oracles(problem, "torch", "full")
+    solver.begin()
+    for _ in range(10):
+        solver.advance(1)
+        s = solver.state
+        H, C = oracles.hessian_matrix(s.z_old, s.x_old, FULL), oracles.cross_matrix(s.z_old, s.x_old, FULL)
+        assert_allclose(s.H.numpy(), H.numpy(), atol=1e-13)
+        assert_allclose(s.C.numpy(), C.numpy(), atol=1e-13)
+    assert (s.z - s.z_old).abs().max() > 1e-3, "H must change for the test to tell"
+
+
 def test_variance_reduced_variant_reaches_the_minimiser():
     problem = helpers.small_quadratic()
     result = helpers.run(
@@ -105,16 +137,10 @@ def test_variance_reduced_variant_reaches_the_minimiser():
 
 
 def test_variance_reduced_variant_agrees_between_backends():
+    parameters = dict(batch_size=16, variant="vr", step_size=0.1, outer_ratio=1.0)
     a, b = (
-        helpers.run(
-            helpers.solver_classes()["stable"],
-            helpers.small_quadratic(),
-            100,
-            backend=name,
-            batch_size=16,
-            variant="vr",
-        )
-        for name in helpers.BACKENDS
+        helpers.run(helpers.solver_classes()["stable"], helpers.small_quadratic(), 100, backend=backend, **parameters)
+        for backend in helpers.BACKENDS
     )
     assert helpers.counts(a) == helpers.counts(b)
     for name in ("z", "x", "d_x"):

@@ -132,15 +132,15 @@ def test_old_iterates_start_at_the_first_iterate(algorithm):
 
 
 @pytest.mark.parametrize("algorithm", ["mrbo", "fsla", "fdehbo", "stable", "ma_soba"])
-def test_first_direction_is_a_plain_stochastic_one(algorithm, backend):
+def test_first_direction_is_a_plain_stochastic_one(algorithm):
     weight = "theta" if algorithm == "ma_soba" else "momentum"
-    a, b = (states(algorithm, 1, backend=backend, batch_size=16, **{weight: w})[1] for w in (0.1, 1.0))
+    a, b = (states(algorithm, 1, backend="torch", batch_size=16, **{weight: w})[1] for w in (0.1, 1.0))
     for name in a._fields:
         assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 
 
-def test_weight_of_the_newest_term_matters_later(backend):
-    a, b = (states("mrbo", 3, backend=backend, batch_size=16, momentum=w)[3] for w in (0.1, 1.0))
+def test_weight_of_the_newest_term_matters_later():
+    a, b = (states("mrbo", 3, backend="torch", batch_size=16, momentum=w)[3] for w in (0.1, 1.0))
     assert np.abs(a.d_x - b.d_x).max() > 1e-6
 
 
@@ -193,11 +193,11 @@ def test_ma_soba_without_memory_is_soba_with_a_delayed_outer_step(backend):
         assert_allclose(averaged[k + 2].x - after.x, soba.x - averaged[k].x, atol=1e-13)
 
 
-def test_v_stays_in_its_ball(backend):
-    for stem in ("srba", "spaba", "fdehbo"):
-        free, held = (states(stem, 20, backend=backend, batch_size=16, **STEPS, radius=r) for r in (1e3, 0.5))
-        assert max(np.linalg.norm(s.v) for s in free) > 0.6
-        assert max(np.linalg.norm(s.v) for s in held) <= 0.5 + 1e-12
+@pytest.mark.parametrize("algorithm", ["srba", "spaba", "fdehbo"])
+def test_v_stays_in_its_ball(algorithm):
+    free, held = (states(algorithm, 20, backend="torch", batch_size=16, **STEPS, radius=r) for r in (1e3, 0.5))
+    assert max(np.linalg.norm(s.v) for s in free) > 0.6
+    assert max(np.linalg.norm(s.v) for s in held) <= 0.5 + 1e-12
 
 
 # ---------------------------------------------------------------------- ledgers
