@@ -50,8 +50,6 @@ class HostSolver(BackendSolver):
     frameworks = ("jax", "torch")
     #: Packages the file needs besides its backend.
     packages = ()
-    #: Deterministic methods see all samples at once; stochastic ones make it a parameter.
-    batch_size = "full"
 
     # ------------------------------------------------------------------ what a solver file defines
     def compile(self):
@@ -198,7 +196,7 @@ def _map(function, tree):
     return function(tree)
 
 
-def lbfgs(value_and_gradient, z0, tolerance, precision="float64", max_iterations=1000):
+def lbfgs(value_and_gradient, z0, tolerance, relative=False, precision="float64", max_iterations=1000):
     """Minimise on the host with SciPy's L-BFGS-B, until the gradient is small in the Euclidean norm.
 
     Parameters
@@ -208,6 +206,8 @@ def lbfgs(value_and_gradient, z0, tolerance, precision="float64", max_iterations
     z0 : array of shape (p,)
     tolerance : float
         Stop at ``‖gradient‖ <= tolerance``, or where a decrease is below the rounding of ``precision``.
+    relative : bool
+        Whether ``tolerance`` is a fraction of the norm of the gradient at z0.
     precision : {"float32", "float64"}
         Precision of the values.
     max_iterations : int
@@ -215,22 +215,28 @@ def lbfgs(value_and_gradient, z0, tolerance, precision="float64", max_iterations
     Returns
     -------
     scipy.optimize.OptimizeResult
+        ``nfev`` is the number of calls of ``value_and_gradient``.
     """
-    gradient = None
+    value, gradient = value_and_gradient(z0)
+    size = np.linalg.norm(gradient)
+    tolerance = tolerance * size if relative else tolerance
+    if not size > tolerance:  # SciPy would look at the largest entry instead
+        return scipy.optimize.OptimizeResult(x=z0, fun=value, jac=gradient, nfev=1, nit=0)
+    first = [(value, gradient)]
 
-    def evaluate(z):
+    def evaluate(z):  # SciPy's first call is at z0 again
         nonlocal gradient
-        value, gradient = value_and_gradient(z)
+        value, gradient = first.pop() if first else value_and_gradient(z)
         return value, gradient
 
-    def stop(intermediate_result):  # after a line search, whose last evaluation is the new iterate
+    def stop(intermediate_result):  # called after a line search, whose last evaluation is the new iterate
         if np.linalg.norm(gradient) <= tolerance:
             raise StopIteration
 
     options = {
         "maxiter": max_iterations,
         "maxfun": 20 * max_iterations,
-        "gtol": tolerance / math.sqrt(len(z0)),  # SciPy's own test, in the largest entry, at the start too
+        "gtol": 0.0,
         "ftol": float(np.finfo(precision).eps),
     }
     return scipy.optimize.minimize(evaluate, z0, method="L-BFGS-B", jac=True, callback=stop, options=options)

@@ -28,6 +28,7 @@ class BackendSolver(TimedSolver):
     A solver file states ``name``, ``parameters`` and ``requirements`` as literals, ``requires`` (names of
     `Problem.offers`), ``search_space`` and ``references``. Parameters whose default is a float are
     hyper-parameters, collected in the NamedTuple ``hp``; the others are structure and stay attributes of ``self``.
+    A method without the parameter ``batch_size`` works on all samples at once.
     """
 
     #: Behaviour with full batches on a strongly convex quadratic, see tests/test_every_solver.py.
@@ -70,9 +71,11 @@ class BackendSolver(TimedSolver):
         return None
 
     def _partitions(self, problem):
+        # No class attribute gives this default: benchopt sets no parameter whose name the class already has.
+        batch_size = getattr(self, "batch_size", "full")
         return {
-            "inner": Partition.of(problem.inner.n_samples, self.batch_size),
-            "outer": Partition.of(problem.outer.n_samples, self.batch_size),
+            "inner": Partition.of(problem.inner.n_samples, batch_size),
+            "outer": Partition.of(problem.outer.n_samples, batch_size),
         }
 
     # ------------------------------------------------------------------ set-up, outside the clock

@@ -16,9 +16,10 @@ class State(NamedTuple):
 
 
 class Solver(BilevelSolver):
-    """Template: alternating SGD on z, v and x, a fresh batch for each. Copy this file and change `step`.
+    """Template: one plain SGD step on z, on v and on x, one after the other. Copy this file and change `step`.
 
-    Say here what the method is, where it was published and with which equation or algorithm number.
+    Say here what the method is, where it was published (arXiv id) and with which algorithm or equation number. The
+    sign of v is the project's, v ~ -H^{-1} grad_z F; say so if the paper has the other one.
 
     Differs from the paper in: 1. there is no paper; number yours here, honestly.
     """
@@ -34,7 +35,6 @@ class Solver(BilevelSolver):
         "precision": ["float32"],
         "batch_size": [64],
         "schedule": ["theory"],
-        "n_inner_steps": [2],
         "step_size": [0.1],
         "outer_ratio": [1.0],
     }
@@ -47,17 +47,17 @@ class Solver(BilevelSolver):
     search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
 
     # With full batches and constant steps on a quadratic: does x tend to argmin h ("exact"), to the zero of a
-    # truncated Neumann direction ("neumann"), or, in a sentence, to something else?
+    # truncated Neumann direction ("neumann"), or, in a sentence, to something else? Then the parameters of that run.
     deterministic = {"limit": "exact", "schedule": "constant", "step_size": 0.3, "outer_ratio": 3.0}
     references = ["Your names, your paper, arXiv:0000.00000"]
 
     def draws(self):
         # The draw plan of one iteration, by role. Roles are independent of each other: to use the same batch twice,
-        # use the same role twice.
-        return {"z": inner(self.n_inner_steps), "v": inner(), "x": inner(), "f": outer()}
+        # use the same role twice. `inner(10)` draws ten batches at once, for `oracles.repeat`.
+        return {"z": inner(), "v": inner(), "x": inner(), "f": outer()}
 
     def init(self, z0, x0, oracles):
-        # Oracles called here (a full pass, say) are timed and counted.
+        # Oracles called here (a full pass that fills a memory, say) are timed and counted.
         return State(z=z0, v=0 * z0, x=x0, d_x=0 * x0, t=self.bk.counter())
 
     def step(self, s, oracles, hp, draws):
@@ -66,13 +66,16 @@ class Solver(BilevelSolver):
         rho = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, 1 / 2))
         gamma = rho / hp.outer_ratio
 
-        # Inner variable: n_inner_steps of SGD on G(., x).
-        z = oracles.repeat(self.n_inner_steps, lambda k, z: z - rho * oracles.grad_inner(z, s.x, draws.z[k]), s.z)
+        # Inner variable: D_z = grad_z G.
+        z = s.z - rho * oracles.grad_inner(s.z, s.x, draws.z)
 
-        # Linear system H v + grad_z F = 0: one step of SGD.
+        # Linear system H v + grad_z F = 0: D_v = H v + grad_z F, at the new z.
         F_z, F_x = oracles.grad_outer(z, s.x, draws.f)
-        v = s.v - rho * (oracles.hvp(z, s.x, s.v, draws.v) + F_z)
+        D_v = oracles.hvp(z, s.x, s.v, draws.v) + F_z
+        v = s.v - rho * D_v
 
         # Outer variable: D_x = C v + grad_x F, which is grad h where z and v are exact.
         D_x = oracles.cross(z, s.x, v, draws.x) + F_x
+
+        # The costs are in the ledger already: each oracle added the samples that it visited.
         return State(z=z, v=v, x=oracles.project(s.x - gamma * D_x), d_x=D_x, t=s.t + 1)

@@ -1,0 +1,95 @@
+from typing import Any, NamedTuple
+
+from benchmark_utils.host_solver import HostSolver, Iterates
+from benchmark_utils.sampling import inner, outer
+from benchmark_utils.solver_base import Log
+
+
+class State(NamedTuple):
+    z: Any  # inner variable, shape (p,)
+    v: Any  # v ~ -H^{-1} grad_z F, shape (p,)
+    x: Any  # outer variable, shape (d,)
+    d_x: Any  # last outer direction D_x, shape (d,)
+    x_before: Any  # the x at which it was taken, shape (d,)
+    memory: Any  # state of the optax optimisers
+
+
+class Solver(HostSolver):
+    """Native JAX loop: the three directions of a single-loop method, followed by optax's SGD with momentum.
+
+    A loop that you wrote yourself, with your own optimiser, under the clock and the ledger of the project. It calls
+    the problem through the oracles and returns what they counted from its own `lax.fori_loop`. Only the backend "jax".
+    """
+
+    name = "Native-JAX"
+    parameters = {
+        "backend": ["jax"],
+        "device": ["auto"],
+        "precision": ["float32"],
+        "batch_size": [64],
+        "step_size": [0.01],
+        "outer_ratio": [10.0],
+        "momentum": [0.9],
+    }
+    requirements = ["numpy", "scipy", "pip::jax", "pip::optax"]
+    requires = ("grad_inner", "hvp", "cross", "grad_outer")
+    frameworks = ("jax",)  # another backend is refused with a sentence
+    packages = ("optax",)  # so is a machine without it; import it inside methods only
+    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
+    deterministic = {"limit": "exact", "step_size": 0.1, "outer_ratio": 10.0, "n_iter": 2000}
+    references = ["B. T. Polyak. Some methods of speeding up the convergence of iteration methods. 1964"]
+
+    def draws(self):
+        return {"xi": inner(), "zeta": outer()}
+
+    def compile(self):
+        # Everything is compiled here, outside the clock: one program for any number of iterations.
+        self.begin()
+        self.program = self.compile_oracle(self.loop, self.state, self.take_draws(1), self.count(1), host=False)
+
+    def count(self, n):
+        return self.bk.asarray(n)
+
+    def optimiser(self):
+        import optax
+
+        lower = optax.sgd(self.step_size, self.momentum)
+        upper = optax.sgd(self.step_size / self.outer_ratio, self.momentum)
+        return optax.multi_transform({"lower": lower, "upper": upper}, {"z": "lower", "v": "lower", "x": "upper"})
+
+    def start(self, z0, x0):
+        # Called in every repetition: the state goes back to the start. The draws have been reset already.
+        z, x = self._on_device((z0, x0))
+        v = 0 * z
+        self.state = State(z, v, x, d_x=0 * x, x_before=x, memory=self.optimiser().init({"z": z, "v": v, "x": x}))
+
+    def chunk(self, n):
+        # n iterations in one call; the base class waits for the device, reads the clock and looks at the budgets.
+        self.state = self.program(self.state, self.take_draws(n), self.count(n))
+        return n, Iterates(self.state.z, self.state.x, self.state.d_x, self.state.x_before)
+
+    def loop(self, oracles, state, draws, n):
+        import jax
+
+        # A loop body is traced once and runs n times, so its counts are carried along like the state.
+        def body(k, carry):
+            state, totals = carry
+            state, spent = oracles.ledger.spent_in(lambda: self.update(oracles, state, draws.xi[k], draws.zeta[k]))
+            return state, {name: totals[name] + spent[name] for name in totals}
+
+        zeros = {name: jax.numpy.int64(0) for name in oracles.ledger.counts}
+        state, totals = jax.lax.fori_loop(0, n, body, (state, zeros))
+        oracles.ledger.add(totals)
+        return state
+
+    def update(self, oracles, s, xi, zeta):
+        import optax
+
+        # The directions: plain JAX from here on, apart from the oracles.
+        D_z, Hv, Cv = oracles.inner_joint(s.z, s.x, s.v, xi)
+        F_z, F_x = oracles.grad_outer(s.z, s.x, zeta)
+        directions = {"z": D_z, "v": Hv + F_z, "x": Cv + F_x}
+
+        updates, memory = self.optimiser().update(directions, s.memory)
+        new = optax.apply_updates({"z": s.z, "v": s.v, "x": s.x}, updates)
+        return State(new["z"], new["v"], oracles.project(new["x"]), directions["x"], s.x, memory)
