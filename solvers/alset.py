@@ -40,11 +40,11 @@ class Solver(BilevelSolver):
         "batch_size": [64],
         "variant": ["paper"],
         "n_inner_steps": [1],
-        "n_neumann_steps": [10],
+        "n_neumann_steps": [40],
         "schedule": ["theory"],
         "neumann_ratio": [1.0],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "step_size": [0.5],
+        "outer_ratio": [0.7],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "hvp", "cross", "grad_outer", "full_pass")

@@ -39,14 +39,14 @@ class Solver(BilevelSolver):
         "precision": ["float32"],
         "batch_size": [64],
         "variant": ["saBiAdam"],
-        "n_neumann_steps": [10],
+        "n_neumann_steps": [30],
         "schedule": ["theory"],
         "momentum": [0.9],
         "square_memory": [0.99],
         "scaling_floor": [0.001],
-        "neumann_step": [0.1],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "neumann_step": [1.0],
+        "step_size": [0.03],
+        "outer_ratio": [0.5],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "hvp", "cross", "grad_outer")

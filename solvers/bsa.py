@@ -36,12 +36,12 @@ class Solver(BilevelSolver):
         "n_inner_steps": [10],
         "inner_schedule": ["constant"],
         "max_inner_steps": [100],
-        "n_neumann_steps": [10],
+        "n_neumann_steps": [40],
         "warm_start": ["z"],
         "schedule": ["theory"],
         "neumann_ratio": [1.0],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "step_size": [0.5],
+        "outer_ratio": [0.5],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "hvp", "cross", "grad_outer")

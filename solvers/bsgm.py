@@ -38,9 +38,9 @@ class Solver(BilevelSolver):
         "growth_period": [10],
         "warm_start": ["none"],
         "schedule": ["theory"],
-        "decay_offset": [100.0],
+        "decay_offset": [1000.0],
         "linear_ratio": [1.0],
-        "step_size": [0.1],
+        "step_size": [1.0],
         "outer_ratio": [1.0],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]

@@ -31,13 +31,13 @@ class Solver(BilevelSolver):
         "device": ["auto"],
         "precision": ["float32"],
         "batch_size": [64],
-        "n_neumann_steps": [10],
+        "n_neumann_steps": [40],
         "averaged": ["x"],
         "schedule": ["theory"],
-        "momentum": [0.5],
+        "momentum": [0.9],
         "neumann_ratio": [1.0],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "step_size": [0.5],
+        "outer_ratio": [0.7],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "hvp", "cross", "grad_outer")
