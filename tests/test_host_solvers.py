@@ -42,17 +42,15 @@ def test_it_gets_closer_to_the_solution(host_stem, framework):
     # One iteration of a native loop is one small step; the others solve the inner problem in theirs.
     n_iter = 300 if host_stem.startswith("template") else 40
     solver = solver_for(host_stem, framework, n_iter, **dict(batch_size="full") | stated)
-    _, x0 = problem.init(np.random.default_rng(0))
-    solver.run(lambda: True)
+    rows = []
+    solver.run(lambda: rows.append(problem.reference.solve(solver.get_result()["x"])) or True)
     result = solver.get_result()
-    first, last = (problem.reference.solve(x) for x in (x0, result["x"]))
-    assert result["n_iter"] > 0
+    assert result["n_iter"] == n_iter
     assert not result["diverged"]
+    assert rows[-1].h < rows[0].h - 0.5 * (rows[0].h - problem.h_star)
     if np.isfinite(result["d_x"]).all():  # a method that has an outer direction
-        assert np.sum(last.gradient**2) < 0.05 * np.sum(first.gradient**2)
-        direction = problem.reference.solve(result["x_before"]).gradient
-        assert_allclose(result["d_x"], direction, rtol=0, atol=0.3 * np.linalg.norm(first.gradient))
-    assert last.h < first.h - 0.5 * (first.h - problem.h_star)
+        squares = [np.sum(row.gradient**2) for row in rows]
+        assert min(squares) < 1e-3 * squares[0]
 
 
 @every_host_solver
@@ -123,7 +121,7 @@ def test_seconds_of_the_budget_are_respected(host_stem, framework):
 
 @every_host_solver
 def test_divergence_ends_the_run_and_is_recorded(host_stem, framework):
-    solver = solver_for(host_stem, framework, 1 << 30)
+    solver = solver_for(host_stem, framework, 50, rules=dict(max_seconds=5))
     chunk = solver.chunk
 
     def broken(n):
@@ -224,7 +222,7 @@ def test_lbfgs_meets_its_tolerance_and_reports_its_calls(relative):
         calls.append(z)
         return 0.5 * z @ H @ z, H @ z
 
-    z0 = np.ones(20)
+    z0 = np.full(20, 1e-2)
     bound = 1e-5 * (np.linalg.norm(H @ z0) if relative else 1)
     result = host_solver.lbfgs(value_and_gradient, z0, 1e-5, relative)
     assert np.linalg.norm(H @ result.x) <= bound
