@@ -1,0 +1,258 @@
+"""Random and growing lengths: what they cost and what they average to.
+
+The solvers here draw the length p of their Neumann series (HIA), or let loops and batches grow with a counter. Their
+equations are checked in test_random_length_equations.py.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from test_every_solver import biased_minimiser, series_direction
+
+import helpers
+from benchmark_utils import linear_system
+from benchmark_utils.oracles import Oracles
+from benchmark_utils.sampling import DrawStreams
+from benchmark_utils.schedules import growing_lengths
+
+SOLVERS = helpers.step_solvers()
+WITH_HIA = sorted(stem for stem, cls in SOLVERS.items() if cls.deterministic["limit"] == "hia")
+N_INNER, N_OUTER = 70, 50  # rows of small_quadratic
+Q = 5  # length of the series in these tests
+
+
+def moving_start(z0=None, x0=None):
+    """Return the quadratic with the given start, or a random one whose z is not zero."""
+    random = lambda rng: (rng.standard_normal(6), rng.standard_normal(4))
+    return dataclasses.replace(helpers.small_quadratic(), init=random if x0 is None else lambda rng: (z0, x0))
+
+
+class GivenLength:
+    """Draws of a run with every random length replaced by ``p``."""
+
+    def __init__(self, streams, p):
+        self.streams, self.p = streams, p
+
+    def take(self, n):
+        draws = self.streams.take(n)
+        lengths = [role for role, draw in self.streams.plan.items() if draw.kind == "integers"]
+        assert lengths, "no random length in the plan"
+        return draws | {role: np.full_like(draws[role], self.p) for role in lengths}
+
+
+def make(stem, n_iter, problem=None, **parameters):
+    return helpers.make_solver(SOLVERS[stem], problem or moving_start(), n_iter, precision="float64", **parameters)
+
+
+def iterate(solver, n_iter, p=None):
+    """Run ``n_iter`` iterations, with every random length equal to p if one is given, and return the iterates."""
+    solver.n_iter, solver.seconds, solver.ledger_totals = 0, 0.0, np.zeros(6, np.int64)
+    solver.begin()
+    solver.sync()
+    if p is not None:
+        solver._streams = GivenLength(solver._streams, p)
+    for _ in range(n_iter):
+        solver.advance(1)
+        solver.sync()
+    return solver.iterates() | {"counts": dict(zip(helpers.ORACLES, solver.ledger_totals.tolist(), strict=True))}
+
+
+# ---------------------------------------------------------------------- what was drawn is what is counted
+def first(sizes, ids, lengths):
+    """Return the rows in the first ``lengths[k]`` blocks of iteration k, summed over iterations."""
+    return sum(int(sizes[row[:length]].sum()) for row, length in zip(ids, lengths, strict=True))
+
+
+def hia_cost(n_iter, draws, G, F, inner_steps=None, points=1, inner_points=1):
+    """Return the cost of a method with HIA: role by role, each at so many points."""
+    z = draws["z"].reshape(n_iter, -1)
+    inner_steps = [z.shape[1]] * n_iter if inner_steps is None else inner_steps
+    return {
+        "grad_inner": inner_points * first(G, z, inner_steps),
+        "hvp": points * first(G, draws["v"], draws["p"]),
+        "cross": points * int(G[draws["x"]].sum()),
+        "grad_outer": points * int(F[draws["f"]].sum()),
+    }
+
+
+def bsgm_cost(n_iter, draws, G, F, lengths):
+    return {
+        "grad_inner": first(G, draws["z"], lengths),
+        "hvp": first(G, draws["v"], lengths),
+        "cross": first(G, draws["x"], lengths),
+        "grad_outer": first(F, draws["f"], lengths),
+    }
+
+
+def stocbio_cost(n_iter, draws, G, F, n_blocks):
+    v = draws["v"].reshape(n_iter, len(n_blocks), -1)
+    return {
+        "grad_inner": int(G[draws["z"]].sum()),
+        "hvp": sum(first(G, row, n_blocks) for row in v),
+        "cross": int(G[draws["x"]].sum()),
+        "grad_outer": int(F[draws["f"]].sum()),
+    }
+
+
+N_ITER = 25
+ROOT_LENGTHS = [min(9, math.ceil(2 * math.sqrt(k + 1) - 1e-12)) for k in range(N_ITER)]  # exact at the squares
+COSTS = {
+    "bsa": ("bsa", dict(n_inner_steps=3), hia_cost, {}),
+    "bsa-growing": (
+        "bsa", dict(n_inner_steps=2, inner_schedule="theory", max_inner_steps=9), hia_cost,
+        dict(inner_steps=ROOT_LENGTHS),
+    ),
+    "ttsa": ("ttsa", {}, hia_cost, {}),
+    "alset": ("alset", dict(n_inner_steps=2), hia_cost, {}),
+    "smb": ("smb", {}, hia_cost, {}),
+    "biadam": ("biadam", {}, hia_cost, {}),
+    "biadam-vr": ("biadam", dict(variant="VR-saBiAdam"), hia_cost, dict(points=2, inner_points=2)),
+    "sustain": ("sustain", {}, hia_cost, dict(points=2, inner_points=2)),
+    "mstsa": ("sustain", dict(variant="MSTSA"), hia_cost, dict(points=2)),
+    "bsgm": (
+        "bsgm", dict(growth_period=4, n_steps=5), bsgm_cost,
+        dict(lengths=[min(5, math.ceil((s + 1) / 4)) for s in range(N_ITER)]),
+    ),
+    "bsgm-constant": ("bsgm", dict(length_schedule="constant", n_steps=3), bsgm_cost, dict(lengths=[3] * N_ITER)),
+    "stocbio": ("stocbio", {}, stocbio_cost, dict(n_blocks=[1] * Q)),
+    "stocbio-growing": (
+        "stocbio", dict(batch_growth="theory", largest_batch=16), stocbio_cost, dict(n_blocks=[16, 8, 4, 2, 1]),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", COSTS)
+def test_ledger_is_the_sum_of_what_was_drawn(case, backend):
+    stem, parameters, cost, facts = COSTS[case]
+    solver = make(stem, N_ITER, seed=3, backend=backend, batch_size=16, n_neumann_steps=Q, **parameters)
+    solver.run(lambda: True)
+    draws = DrawStreams(solver.plan, solver.partitions, 3).take(N_ITER)
+    sizes = solver.partitions["inner"].sizes(), solver.partitions["outer"].sizes()
+    assert [set(size) for size in sizes] == [{16, 6}, {16, 2}], "the ragged blocks must be part of the test"
+    expected = dict.fromkeys(helpers.ORACLES, 0) | cost(N_ITER, draws, *sizes, **facts)
+    assert solver.get_result()["counts"] == expected
+
+
+def test_lengths_reach_their_cap_and_stay():
+    assert growing_lengths(lambda k: k + 1, 3) == [1, 2, 3]
+    assert growing_lengths(lambda k: 7, 3) == [3]
+    bsa = SOLVERS["bsa"].get_instance(n_inner_steps=10, inner_schedule="theory", max_inner_steps=100)
+    assert (len(bsa.inner_lengths), bsa.inner_lengths[-1]) == (99, 100)  # 10 sqrt(99) = 99.5
+    assert [bsa.inner_lengths[k] for k in (0, 1, 3, 8, 24)] == [10, 15, 20, 30, 50]
+    stocbio = SOLVERS["stocbio"].get_instance(batch_growth="theory", largest_batch=8)
+    assert (len(stocbio.n_blocks), stocbio.n_blocks[0], stocbio.n_blocks[-1]) == (10, 8, 1)
+    assert stocbio.n_blocks == sorted(stocbio.n_blocks, reverse=True)
+
+
+# ---------------------------------------------------------------------- the average over p
+def test_hia_averages_to_the_series_of_n_terms(backend):
+    solver = make("ttsa", 1, backend=backend, batch_size=16)
+    oracles, A = Oracles(solver.bk, solver.spec, solver.data), solver.problem.reference.A
+    H, b = solver.bk.asarray(A), solver.bk.asarray(np.arange(1.0, 7.0))
+    eta, M = 0.4, np.eye(6) - 0.4 * A
+    hvp = lambda k, u: H @ u
+    terms = [solver.bk.to_numpy(linear_system.hia(oracles, hvp, b, None, eta, Q, p)) for p in range(Q)]
+    bias = np.linalg.matrix_power(M, Q) @ np.linalg.solve(A, np.arange(1.0, 7.0))
+    assert np.abs(bias).max() > 0.1
+    assert_allclose(np.mean(terms, axis=0), -np.linalg.solve(A, np.arange(1.0, 7.0)) + bias, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("which", WITH_HIA)
+def test_direction_averaged_over_lengths_vanishes_at_the_biased_minimiser(which, backend):
+    """The limit "hia": the average direction is that of the truncated series, whose zero is known in closed form."""
+    stated = {k: v for k, v in SOLVERS[which].deterministic.items() if k != "limit"}
+    reference = helpers.small_quadratic().reference
+    chosen = {k: v for k, v in stated.items() if k in SOLVERS[which].parameters}
+    described = SOLVERS[which].get_instance(**chosen)
+    eta = getattr(described, "neumann_step", described.step_size * getattr(described, "neumann_ratio", 1.0))
+    n_terms = described.n_neumann_steps
+    zero = biased_minimiser(reference, eta, n_terms)
+    assert np.abs(zero - reference.minimiser()).max() > 1e-2, "the bias is too small for the test to tell"
+    for x in (zero, zero + np.array([1.0, -2.0, 0.5, 0.0])):
+        start = moving_start(reference.solve(x).z, x)
+        solver = make(which, 1, start, backend=backend, batch_size="full", **stated)
+        directions = np.stack([iterate(solver, 1, p)["d_x"] for p in range(n_terms)])
+        assert np.ptp(directions, axis=0).max() > 1e-2, "the direction does not depend on the length"
+        expected = series_direction(reference, eta, n_terms, x)
+        assert_allclose(directions.mean(axis=0), expected, rtol=0, atol=1e-12)
+        if x is zero:
+            assert np.abs(expected).max() < 1e-12
+
+
+@pytest.mark.parametrize("which", WITH_HIA)
+def test_length_zero_takes_no_product(which, backend):
+    solver = make(which, 3, backend=backend, batch_size=16, n_neumann_steps=Q)
+    longer = make(which, 3, backend=backend, batch_size=16, n_neumann_steps=Q)
+    none, two = iterate(solver, 3, 0), iterate(longer, 3, 2)
+    assert none["counts"]["hvp"] == 0
+    assert two["counts"]["hvp"] > 0
+    assert np.isfinite(none["x"]).all()
+    assert np.abs(none["d_x"] - two["d_x"]).max() > 1e-6
+
+
+# ---------------------------------------------------------------------- variants
+def test_alset_full_inner_visits_all_inner_samples(backend):
+    solver = make("alset", 3, backend=backend, batch_size=16, variant="warm_v_full_inner")
+    assert set(solver.plan) >= {"f"}
+    solver.run(lambda: True)
+    outer = DrawStreams(solver.plan, solver.partitions, 0).take(3)["f"]
+    counts = solver.get_result()["counts"]
+    assert {counts[k] for k in ("grad_inner", "hvp", "cross")} == {3 * N_INNER}
+    assert counts["grad_outer"] == solver.partitions["outer"].sizes()[outer].sum()
+
+
+def test_growing_batches_change_the_noise_not_the_series(backend):
+    """Averages of one block are that block: with full batches both forms agree, with mini-batches they do not."""
+    both = [dict(batch_growth="constant"), dict(batch_growth="theory", largest_batch=4)]
+    parameters = dict(backend=backend, n_neumann_steps=Q, step_size=0.2)
+    full = [iterate(make("stocbio", 5, batch_size="full", **parameters, **form), 5) for form in both]
+    assert_allclose(full[0]["x"], full[1]["x"], rtol=0, atol=1e-13)
+    mini = [iterate(make("stocbio", 5, batch_size=16, **parameters, **form), 5) for form in both]
+    assert np.abs(mini[0]["x"] - mini[1]["x"]).max() > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("which", "parameters"),
+    [
+        ("bsa", dict(inner_schedule="theory", n_inner_steps=2, max_inner_steps=9, warm_start="none")),
+        ("alset", dict(variant="warm_v")),
+        ("alset", dict(variant="warm_v_full_inner")),
+        ("smb", dict(averaged="x_and_z")),
+        ("sustain", dict(variant="MSTSA")),
+        ("biadam", dict(variant="VR-saBiAdam")),
+        ("bsgm", dict(warm_start="z_and_v", growth_period=3, n_steps=4)),
+        ("stocbio", dict(batch_growth="theory", largest_batch=5)),
+    ],
+)
+def test_variants_agree_between_backends(which, parameters):
+    runs = [iterate(make(which, 40, backend=b, batch_size=16, **parameters), 40) for b in helpers.BACKENDS]
+    assert runs[0]["counts"] == runs[1]["counts"]
+    for name in ("z", "x", "d_x"):
+        scale = max(1.0, np.abs(runs[0][name]).max())
+        assert np.isfinite(scale)
+        assert_allclose(runs[0][name], runs[1][name], rtol=0, atol=1e-9 * scale, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("which", "name"),
+    [("bsa", "inner_schedule"), ("bsa", "warm_start"), ("alset", "variant"), ("bsgm", "length_schedule"),
+     ("bsgm", "warm_start"), ("bsgm", "schedule"), ("smb", "averaged"), ("sustain", "variant"), ("biadam", "variant"),
+     ("stocbio", "batch_growth")],
+)  # fmt: skip
+def test_unknown_variants_are_skipped_with_a_sentence(which, name):
+    skip, reason = SOLVERS[which].get_instance(batch_size=16, **{name: "nonsense"}).skip(problem=moving_start())
+    assert skip
+    assert f"{name} is 'nonsense'" in reason
+
+
+def test_fixed_lengths_may_be_unrolled():
+    """torch-compiled takes what has no random or growing length, and says why it does not take the rest."""
+    why_not = lambda stem, **kw: SOLVERS[stem].get_instance(backend="torch-compiled", **kw).why_not_backend()
+    assert why_not("alset", variant="warm_v") is None
+    assert why_not("bsgm", length_schedule="constant") is None
+    for stem in (*WITH_HIA, "bsgm"):
+        assert "cannot unroll" in why_not(stem)
+    assert_array_equal([SOLVERS[s].get_instance().static_graph for s in ("bsa", "soba")], [False, True])
