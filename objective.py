@@ -39,6 +39,9 @@ class Objective(BaseObjective):
         return reason is not None, reason
 
     def set_data(self, problem, reason=None):
+        # NumPy and SciPy keep to one thread from here on: threads of a larger pool spin on after each evaluation and
+        # take the cores from the solver that is timed next (measured: eager torch ten times slower on two cores).
+        threadpool_limits(limits=1, user_api="blas")
         self.problem = problem
         self._last = None  # solution at the last checkpoint of this run: warm start of the next
 
@@ -70,10 +73,7 @@ class Objective(BaseObjective):
         )
 
     def _metrics(self, z, x, d_x, x_before, n_iter):
-        # One BLAS thread: idle threads of a larger pool spin on after the evaluation and take the cores from the
-        # solver that is timed next (measured: eager torch ten times slower on two cores). Overflow is silenced
-        # because a run on its way to divergence overflows here, and the row says so.
-        with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # a run on its way to divergence overflows here, and the row says so
             solution = self._solve(x)
             row = dict(value=self._stationarity(x, solution.gradient), h=solution.h)
             if self.problem.h_star is not None:

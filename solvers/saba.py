@@ -82,16 +82,16 @@ class Solver(BilevelSolver):
 
         # SAGA: new - old + mean is unbiased; the mean follows the table.
         new = xp.concat(oracles.inner_joint(s.z, s.x, s.v, draws.xi))
-        change = new - self.bk.row_get(s.inner_table, draws.xi)
+        old, inner_table = self.bk.row_swap(s.inner_table, draws.xi, new)
+        change = new - old
         D_z, Hv, Cv = split(change + s.inner_mean, p)
         inner_mean = s.inner_mean + change / s.inner_table.shape[0]
-        inner_table = self.bk.row_set(s.inner_table, draws.xi, new)
 
         new = xp.concat(oracles.grad_outer(s.z, s.x, draws.zeta))
-        change = new - self.bk.row_get(s.outer_table, draws.zeta)
+        old, outer_table = self.bk.row_swap(s.outer_table, draws.zeta, new)
+        change = new - old
         F_z, F_x = (change + s.outer_mean)[:p], (change + s.outer_mean)[p:]
         outer_mean = s.outer_mean + change / s.outer_table.shape[0]
-        outer_table = self.bk.row_set(s.outer_table, draws.zeta, new)
 
         D_v = Hv + F_z
         D_x = Cv + F_x

@@ -123,6 +123,17 @@ class JaxBackend:
         """Return the table with row i replaced (in place once compiled)."""
         return lax.dynamic_update_index_in_dim(table, row, i, 0, allow_negative_indices=False)
 
+    def row_swap(self, table, i, row):
+        """Return (row i of the table, the table with row i replaced), in place once compiled.
+
+        XLA copies the whole table unless it knows that the row is read before it is written. So the read stands in
+        a loop of one trip, whose length the compiler does not know and which it fuses with nothing, and the row to
+        write depends on what was read. (SABA on MNIST hyper-cleaning, a table of 45 MB: 1 ms an iteration, 9 else.)
+        """
+        read = lambda k, old: self.row_get(table, i)
+        old = lax.fori_loop(0, jnp.where(i < 0, 2, 1), read, jnp.zeros_like(row))
+        return old, self.row_set(table, i, jnp.where(i < 0, old, row))
+
     def select(self, pred, a, b):
         """Return a if pred else b, for scalars."""
         return jnp.where(pred, a, b)

@@ -4,6 +4,7 @@ Eager mode differentiates with `torch.autograd.grad` (a third of the cost of `to
 ids as Python integers; the compiled mode differentiates with `torch.func` and keeps ids as tensors.
 """
 
+import os
 import shutil
 import time
 import types
@@ -62,6 +63,10 @@ class TorchBackend:
 
     def __init__(self, device, precision):
         torch.set_float32_matmul_precision("highest")
+        if "OMP_NUM_THREADS" not in os.environ:
+            # Mini-batches are too small to share: on two cores the hand-over between threads made an iteration of
+            # SOBA on digits_cleaning take 24 ms instead of 0.4.
+            torch.set_num_threads(1)
         use_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
         self.device = torch.device("cuda" if use_gpu else "cpu")
         self.dtype = getattr(torch, precision)
@@ -137,6 +142,11 @@ class TorchBackend:
         """Return the table with row i replaced, in place."""
         table[i] = row
         return table
+
+    def row_swap(self, table, i, row):
+        """Return (row i of the table, the table with row i replaced)."""
+        old = self.row_get(table, i).clone()
+        return old, self.row_set(table, i, row)
 
     def select(self, pred, a, b):
         """Return a if pred else b, for scalars."""
