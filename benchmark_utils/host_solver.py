@@ -50,6 +50,9 @@ class HostSolver(BackendSolver):
     frameworks = ("jax", "torch")
     #: Packages the file needs besides its backend.
     packages = ()
+    #: What an outer iteration takes over from the one before, of ("z", "v"), for docs/solvers.md.
+    warm_starts = ()
+    loop = "double"
 
     # ------------------------------------------------------------------ what a solver file defines
     def compile(self):

@@ -34,6 +34,10 @@ class BackendSolver(TimedSolver):
     #: Behaviour with full batches on a strongly convex quadratic, see tests/test_every_solver.py.
     deterministic = {"limit": "not stated"}
 
+    #: "single" or "double", for docs/solvers.md; None stands for double where ``n_inner_steps`` or ``n_steps`` is
+    #: more than 1 by default, and single otherwise.
+    loop = None
+
     # ------------------------------------------------------------------ what a subclass or a solver file defines
     def draws(self):
         """Return the draw plan of one outer iteration: dict of role to `sampling.Draw`; empty if nothing is drawn."""

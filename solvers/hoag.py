@@ -40,6 +40,7 @@ class Solver(HostSolver):
     requires = (
         "value_inner", "grad_inner", "hvp", "symmetric_hvp", "cross", "value_outer", "grad_outer", "full_pass",
     )  # fmt: skip
+    warm_starts = ("z", "v")
     search_space = {"tolerance": Log(1e-4, 1.0), "decrease": Choice(DECREASE)}
     deterministic = {"limit": "the outer step answers changes of F only, which do not settle x to a fixed accuracy"}
     references = ["F. Pedregosa. ICML 2016. arXiv:1602.02355"]

@@ -40,6 +40,7 @@ class Solver(HostSolver):
     requires = ("value_inner", "grad_inner", "hvp", "symmetric_hvp", "cross", "grad_outer", "full_pass")
     frameworks = ("jax",)
     packages = ("optimistix", "lineax", "optax")
+    warm_starts = ("z", "v")
     search_space = {"step_size": Log(1e-3, 1e1), "outer_optimiser": Choice(("adam", "sgd"))}
     deterministic = {
         "limit": "exact", "precision": "float64", "outer_optimiser": "sgd", "step_size": 0.3,
