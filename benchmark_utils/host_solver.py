@@ -52,7 +52,7 @@ class HostSolver(BackendSolver):
     packages = ()
     #: What an outer iteration takes over from the one before, of ("z", "v"), for docs/solvers.md.
     warm_starts = ()
-    loop = "double"
+    loop_kind = "double"
 
     # ------------------------------------------------------------------ what a solver file defines
     def compile(self):

@@ -36,7 +36,7 @@ class BackendSolver(TimedSolver):
 
     #: "single" or "double", for docs/solvers.md; None stands for double where ``n_inner_steps`` or ``n_steps`` is
     #: more than 1 by default, and single otherwise.
-    loop = None
+    loop_kind = None
 
     # ------------------------------------------------------------------ what a subclass or a solver file defines
     def draws(self):

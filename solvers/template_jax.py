@@ -35,7 +35,7 @@ class Solver(HostSolver):
     requires = ("grad_inner", "hvp", "cross", "grad_outer")
     frameworks = ("jax",)  # another backend is refused with a sentence
     packages = ("optax",)  # so is a machine without it; import it inside methods only
-    loop, warm_starts = "single", ("z", "v")
+    loop_kind, warm_starts = "single", ("z", "v")
     search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
     deterministic = {"limit": "exact", "step_size": 0.1, "outer_ratio": 10.0, "n_iter": 2000}
     references = ["B. T. Polyak. Some methods of speeding up the convergence of iteration methods. 1964"]

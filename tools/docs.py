@@ -130,7 +130,7 @@ def number(value, about):
 def loop(cls):
     """Return "single" or "double"."""
     lengths = [cls.parameters[name][0] for name in ("n_inner_steps", "n_steps") if name in cls.parameters]
-    return cls.loop or ("double" if any(length > 1 for length in lengths) else "single")
+    return cls.loop_kind or ("double" if any(length > 1 for length in lengths) else "single")
 
 
 def backends(cls):
