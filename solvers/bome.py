@@ -32,19 +32,21 @@ class Solver(BilevelSolver):
         "device": ["auto"],
         "precision": ["float32"],
         "batch_size": ["full"],
-        "n_inner_steps": [10],
+        "n_inner_steps": [5],
         "barrier": ["grad_norm"],
         "barrier_weight": [0.5],
         "inner_ratio": [1.0],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "step_size": [1.0],
+        "outer_ratio": [0.005],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "grad_inner_x", "value_inner", "grad_outer", "full_pass")
     search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3), "barrier_weight": Log(1e-2, 1e0)}
     deterministic = {
         "limit": "with a constant step the multiplier grows until step * lambda is of order 1, which leaves a distance "
-        "to argmin h of the order of the step, plus that of T inner steps; see tests/test_deterministic_limits.py"
+        "to argmin h of the order of the step, plus that of T inner steps; see tests/test_deterministic_limits.py",
+        "step_size": 0.1,
+        "outer_ratio": 1.0,
     }
     references = ["M. Ye, B. Liu, S. Wright, P. Stone, Q. Liu. NeurIPS 2022. arXiv:2209.08709"]
 

@@ -56,15 +56,17 @@ class Solver(BilevelSolver):
         "schedule": ["theory"],
         "penalty": [1.0],
         "momentum": [0.5],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "step_size": [1.0],
+        "outer_ratio": [0.003],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "grad_inner_x", "grad_outer")
     search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3), "penalty": Log(1e-1, 1e2)}
     deterministic = {
         "limit": "at a fixed penalty lambda the limit is the minimiser of F + lambda (G - min G), O(1 / lambda) away; "
-        "see tests/test_deterministic_limits.py"
+        "see tests/test_deterministic_limits.py",
+        "step_size": 0.1,
+        "outer_ratio": 1.0,
     }
     references = ["J. Kwon, D. Kwon, S. Wright, R. Nowak. ICML 2023. arXiv:2301.10945"]
 

@@ -18,8 +18,8 @@ class Solver(BilevelSolver):
     H. Shen, T. Chen, "On penalty-based bilevel gradient descent method", ICML 2023, arXiv:2302.05185, Section 3.3,
     the gradient norm penalty p(x, y) = ‖grad_y g(x, y)‖^2.
 
-    Differs from the paper in: 1. the step is ``step_size / (1 + gamma_k)`` on z and that over ``outer_ratio`` on x,
-    after the paper's bound 1 / (L_F + gamma L_p) on one step for both; 2. gamma is fixed in the theory
+    Differs from the paper in: 1. the constant step, at most 1 / (L_F + gamma L_p) in the paper, is
+    ``step_size / (1 + penalty)`` on z and that over ``outer_ratio`` on x; 2. gamma is fixed in the theory
     (``schedule="constant"``) and rises linearly from ``penalty_start`` to ``penalty`` over ``ramp`` iterations in the
     experiments (``"theory"``, as the growing penalties of other methods are called here); 3. with a number for
     ``batch_size``, which the paper has not, grad_z G and its products with H and C have batches of their own, which
@@ -35,16 +35,19 @@ class Solver(BilevelSolver):
         "schedule": ["theory"],
         "ramp": [1000],
         "penalty_start": [1.0],
-        "penalty": [10.0],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "penalty": [100.0],
+        "step_size": [5.0],
+        "outer_ratio": [0.0003],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "hvp", "cross", "grad_outer", "full_pass")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3), "penalty": Log(1e0, 1e3)}
+    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-4, 1e3), "penalty": Log(1e0, 1e3)}
     deterministic = {
         "limit": "at a fixed penalty gamma the limit is the minimiser of F + gamma ‖grad_z G‖^2, O(1 / gamma) away; "
-        "see tests/test_deterministic_limits.py"
+        "see tests/test_deterministic_limits.py",
+        "step_size": 0.1,
+        "outer_ratio": 1.0,
+        "penalty": 10.0,
     }
     references = ["H. Shen, T. Chen. ICML 2023. arXiv:2302.05185"]
 
@@ -61,7 +64,7 @@ class Solver(BilevelSolver):
     def step(self, s, oracles, hp, draws):
         rising = self.schedule == "theory"
         gamma = linear_ramp(self.bk, hp.penalty_start, hp.penalty, s.t, self.ramp) if rising else hp.penalty
-        alpha_z = hp.step_size / (1 + gamma)
+        alpha_z = hp.step_size / (1 + hp.penalty)
         alpha_x = alpha_z / hp.outer_ratio
 
         # Gradient of ‖g‖^2, g = grad_z G(z, x): 2 H g in z and 2 C g in x.

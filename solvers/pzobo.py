@@ -35,15 +35,17 @@ class Solver(BilevelSolver):
         "n_directions": [10],
         "warm_start": ["z"],
         "smoothing": [0.01],
-        "step_size": [1.0],
-        "outer_ratio": [1.0],
+        "step_size": [0.3],
+        "outer_ratio": [0.02],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "grad_outer", "value_outer", "full_pass")
     search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3), "smoothing": Log(1e-3, 1e0)}
     deterministic = {
         "limit": "the random directions leave noise that does not vanish at argmin h; their average is tested in "
-        "tests/test_deterministic_limits.py"
+        "tests/test_deterministic_limits.py",
+        "step_size": 0.1,
+        "outer_ratio": 1.0,
     }
     references = ["D. Sow, K. Ji, Y. Liang. NeurIPS 2022. arXiv:2110.07004", "B. Gu et al. 2021. arXiv:2102.09026"]
 

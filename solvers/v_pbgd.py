@@ -18,8 +18,8 @@ class Solver(BilevelSolver):
 
     H. Shen, T. Chen, "On penalty-based bilevel gradient descent method", ICML 2023, arXiv:2302.05185, Algorithm 1.
 
-    Differs from the paper in: 1. the step is ``step_size / (1 + gamma_k)`` on z and that over ``outer_ratio`` on x,
-    after the paper's bound 1 / (L_F + gamma (2 L_G + ...)) on one step for both; 2. gamma is fixed in the theory
+    Differs from the paper in: 1. the constant step, at most 1 / (L_F + gamma (2 L_G + ...)) in the paper, is
+    ``step_size / (1 + penalty)`` on z and that over ``outer_ratio`` on x; 2. gamma is fixed in the theory
     (``schedule="constant"``) and rises linearly from ``penalty_start`` to ``penalty`` over ``ramp`` iterations in the
     experiments (``"theory"``, as the growing penalties of other methods are called here); 3. with a number for
     ``batch_size`` each use of G and F draws a batch of its own, that of G(z, x) - G(w, x) being common.
@@ -36,15 +36,17 @@ class Solver(BilevelSolver):
         "ramp": [1000],
         "penalty_start": [1.0],
         "penalty": [10.0],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "step_size": [1.0],
+        "outer_ratio": [0.01],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = ("grad_inner", "grad_inner_x", "grad_outer", "full_pass")
     search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3), "penalty": Log(1e0, 1e3)}
     deterministic = {
         "limit": "at a fixed penalty gamma the limit is the minimiser of F + gamma (G - min G), O(1 / gamma) away; "
-        "see tests/test_deterministic_limits.py"
+        "see tests/test_deterministic_limits.py",
+        "step_size": 0.1,
+        "outer_ratio": 1.0,
     }
     references = ["H. Shen, T. Chen. ICML 2023. arXiv:2302.05185"]
 
@@ -62,7 +64,7 @@ class Solver(BilevelSolver):
         rising = self.schedule == "theory"
         gamma = linear_ramp(self.bk, hp.penalty_start, hp.penalty, s.t, self.ramp) if rising else hp.penalty
         beta = hp.step_size  # step on w
-        alpha_z = hp.step_size / (1 + gamma)
+        alpha_z = hp.step_size / (1 + hp.penalty)
         alpha_x = alpha_z / hp.outer_ratio
 
         # Inner loop: T gradient steps on G(., x) from the previous w.

@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse
 from benchopt.benchmark import Benchmark
 
+from benchmark_utils import families
 from benchmark_utils.ledger import ORACLES
+from benchmark_utils.problem import Card
 from benchmark_utils.quadratic import quadratic_problem
 from benchmark_utils.solver_base import BilevelSolver
 
@@ -51,11 +54,53 @@ def small_quadratic(n=70, m=50, p=6, d=4, seed=0):
     return quadratic_problem(n, m, p, d, mu=0.5, L=1.0, L_cross=0.2, seed=seed)
 
 
+def _labelled(rng, n, n_features, n_classes, density):
+    """Return sparse rows and one-hot labels that a linear model explains in part."""
+    rows = scipy.sparse.random_array((n, n_features), density=density, format="csr", rng=rng)
+    return rows, families.one_hot((rows @ np.arange(n_features) + 3 * rng.random(n)).astype(int) % n_classes, n_classes)
+
+
+@functools.cache
+def small_sparse(dense=False, n=70, m=50, n_features=40, n_classes=5):
+    """Return a problem built like newsgroups20: sparse rows, some features that only F has, per-feature penalties."""
+    rng = np.random.default_rng(0)
+    splits = {s: _labelled(rng, k, n_features, n_classes, 0.1) for s, k in (("train", n), ("validation", m))}
+    rows = splits["train"][0].tolil()
+    rows[:, [3, 17]] = 0
+    splits["train"] = (rows.tocsr(), splits["train"][1])
+    splits["train"][0].eliminate_zeros()
+    if dense:
+        splits = {name: (rows.toarray(), labels) for name, (rows, labels) in splits.items()}
+    return families.regularisation(
+        "small_sparse", splits, penalty=("exp_features", 1 / n_features), outer_size=n_features, n_classes=n_classes,
+        init=lambda rng: (0.1 * rng.standard_normal(n_features * n_classes), np.zeros(n_features)),
+        card=Card("made up", "", "", ""),
+    )  # fmt: skip
+
+
+@functools.cache
+def small_classes(n=70, m=50, n_features=6, n_classes=4):
+    """Return a problem built like covtype: dense rows, one penalty a class."""
+    rng = np.random.default_rng(1)
+    splits = {s: _labelled(rng, k, n_features, n_classes, 0.8) for s, k in (("train", n), ("validation", m))}
+    return families.regularisation(
+        "small_classes", {name: (rows.toarray(), labels) for name, (rows, labels) in splits.items()},
+        penalty=("exp_classes", 1.0), outer_size=n_classes, n_classes=n_classes,
+        init=lambda rng: (np.zeros(n_features * n_classes), np.full(n_classes, -2.0)),
+        card=Card("made up", "", "", ""),
+    )  # fmt: skip
+
+
 PROBLEMS = {
     "simulated": small_quadratic,
     "ijcnn1": lambda: dataset_problem("ijcnn1"),
     "digits_cleaning": lambda: dataset_problem("digits_cleaning"),
 }
+
+
+def stated_steps(cls):
+    """Return the steps with which a solver is stable on the small problems, where its file states any."""
+    return {k: v for k, v in cls.deterministic.items() if k in ("step_size", "outer_ratio", "penalty")}
 
 
 def make_solver(cls, problem, max_iterations, seed=0, rules=None, **parameters):

@@ -319,7 +319,7 @@ def test_bome_ends_at_a_distance_proportional_to_the_step(barrier):
     for step in (0.06, 0.03):
         result = helpers.run(
             helpers.solver_classes()["bome"], problem, int(150 / step), batch_size="full", barrier=barrier,
-            step_size=step, inner_ratio=4 / 3 / step, n_inner_steps=20,
+            step_size=step, outer_ratio=1.0, inner_ratio=4 / 3 / step, n_inner_steps=20,
         )  # fmt: skip
         distances.append(np.linalg.norm(result["x"] - problem.reference.minimiser()))
     assert distances[0] < 0.2
@@ -376,6 +376,7 @@ VARIANTS = {
 def test_variants_agree_between_backends(method):
     problem, cls = helpers.small_quadratic(), helpers.solver_classes()[method]
     short = dict(n_inner_steps=4, n_linear_steps=4, n_neumann_steps=4, n_directions=3, step_size=0.3, batch_size=16)
+    short |= dict(outer_ratio=1.0, penalty=10.0 if method in ("v_pbgd", "g_pbgd") else 1.0)
     a, b = (helpers.run(cls, problem, 40, backend=backend, **short | VARIANTS[method]) for backend in ("jax", "torch"))
     for name in ("z", "x", "d_x"):
         assert_allclose(a[name], b[name], rtol=0, atol=1e-9, err_msg=name)
