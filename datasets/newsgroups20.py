@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import tarfile
 
@@ -21,7 +22,7 @@ CLASSES = 20
 def read_documents(path):
     """Return dict of name in the archive, such as ``20news-bydate-train/sci.space/60191``, to bytes, by name."""
     try:
-        with tarfile.open(path, "r|gz") as archive:
+        with gzip.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|") as archive:
             documents = {m.name.removeprefix("./"): archive.extractfile(m).read() for m in archive if m.isfile()}
     except tarfile.TarError as error:
         raise OSError(str(error)) from error

@@ -1,0 +1,163 @@
+"""What a problem's page states: facts of its card and numbers measured on its data, in float64."""
+
+import copy
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+import scipy.sparse.linalg
+
+from benchmark_utils.backends.numpy_namespace import xp
+from benchmark_utils.reference import DENSE_LIMIT, GLMReference
+
+#: Step of the finite differences of h in one coordinate of x.
+STEP = 0.03
+
+
+def measure(problem):
+    """Return dict of numbers measured at the start x0; absent where the problem's reference does not tell.
+
+    Returns
+    -------
+    dict
+        ``mu`` and ``L``, the extreme eigenvalues of the Hessian of G in z at z*(x0); ``L_start``, the largest at
+        z0; ``noise_inner`` and ``noise_outer``, the standard deviation of one sample's gradient in z, in norm, at
+        z*(x0); ``h`` and ``gradient_norm``; ``test_error`` at z*(x0).
+    """
+    z0, x0 = problem.init(np.random.default_rng(0))
+    solution = problem.reference.solve(x0)
+    out = {"h": solution.h, "gradient_norm": float(np.linalg.norm(solution.gradient))}
+    if problem.metrics is not None:
+        out["test_error"] = problem.metrics(solution.z, x0, solution).get("test_error")
+    measured = _glm if isinstance(problem.reference, GLMReference) else _quadratic
+    return out | measured(problem.reference, z0, x0, solution)
+
+
+def gradient_check(problem, n=20, seed=0):
+    """Return the largest relative error of grad h against central differences of h at random coordinates.
+
+    Fourth-order differences of solutions up to a hundred times more accurate than those of the checkpoints. Drawn
+    are coordinates with at least a thousandth of the largest entry: those below drown in the rounding of h.
+    """
+    reference = copy.copy(problem.reference)
+    if isinstance(reference, GLMReference):
+        reference.tolerance = max(1e-2 * reference.tolerance, 1e-12)
+        reference.adjoint_tolerance = max(1e-2 * reference.adjoint_tolerance, 1e-10)
+    rng = np.random.default_rng(seed)
+    x = problem.init(rng)[1]
+    solution = reference.solve(x)
+    size = np.abs(solution.gradient)
+    candidates = np.flatnonzero(size >= 1e-3 * size.max())
+    errors = []
+    for k in rng.choice(candidates, size=min(n, len(candidates)), replace=False):
+        unit = np.zeros(len(x))
+        unit[k] = STEP
+        h = [reference.solve(x + j * unit, solution).h for j in (-2, -1, 1, 2)]
+        difference = (h[0] - 8 * h[1] + 8 * h[2] - h[3]) / (12 * STEP)
+        errors.append(abs(difference - solution.gradient[k]) / size[k])
+    return max(errors)
+
+
+def _glm(reference, z0, x0, solution):
+    w, q = reference.row_weights(x0), reference.penalty_diagonal(x0)
+    z = solution.z.reshape(reference.shape)
+    out = {}
+    for name, at in (("L", z), ("L_start", z0.reshape(reference.shape))):
+        u = reference.A @ at[reference.used]
+        if reference.size <= DENSE_LIMIT:
+            values = np.linalg.eigvalsh(reference.dense_hessian(u, w, q))
+            out[name] = values[-1]
+            if name == "L":
+                out["mu"] = values[0]
+        else:
+            hessian = reference.hessian(u, w, q[reference.used])
+            product = lambda v, hessian=hessian: hessian.product(v.reshape(hessian.q.shape)).ravel()
+            operator = scipy.sparse.linalg.LinearOperator((hessian.q.size,) * 2, matvec=product, dtype=np.float64)
+            start = np.random.default_rng(0).standard_normal(hessian.q.size)
+            values = scipy.sparse.linalg.eigsh(operator, k=1, v0=start, tol=1e-4, return_eigenvectors=False)
+            # The smallest is the penalty's: one vector added to the coefficients of all classes changes no loss.
+            out[name], out["mu"] = values[0], q.min()
+    n = len(w)
+    u = reference.A @ z[reference.used]
+    residual = (n * w if u.ndim == 1 else n * w[:, None]) * reference.loss.gradient(xp, u, reference.y)
+    out["noise_inner"] = _deviation(reference.A, residual)
+    residual = reference.outer_loss.gradient(xp, reference.B @ z, reference.t)
+    out["noise_outer"] = _deviation(reference.B, residual)
+    return {name: float(value) for name, value in out.items()}
+
+
+def _deviation(rows, residual):
+    """Return the standard deviation, in norm, of the gradients ``rows_i residual_i`` of the samples."""
+    squares = rows.multiply(rows) if sp.issparse(rows) else rows * rows
+    residual = residual.reshape(len(residual), -1)
+    second = np.mean(np.asarray(squares.sum(axis=1)).ravel() * np.sum(residual**2, axis=1))
+    mean = rows.T @ residual / len(residual)
+    return np.sqrt(max(second - np.sum(mean**2), 0.0))
+
+
+def _quadratic(reference, z0, x0, solution):
+    if not hasattr(reference, "A_F"):
+        return {}
+    values = scipy.linalg.eigvalsh(reference.A)
+    return {"mu": float(values[0]), "L": float(values[-1]), "L_start": float(values[-1])}
+
+
+# ---------------------------------------------------------------------- the page
+def number(value):
+    """Return a number as text with three significant digits."""
+    return "–" if value is None else f"{value:.3g}"
+
+
+def section(name, problem, measured, error):
+    """Return the Markdown section of a problem.
+
+    Parameters
+    ----------
+    name : str
+        How the data set is called in a run.
+    measured : dict
+        From `measure`.
+    error : float
+        From `gradient_check`.
+    """
+    card = problem.card
+    features = problem.inner.arrays.get("features")
+    rows = ", ".join(f"{count:,} {split}" for split, count in card.splits.items())
+    lines = [
+        f"## {card.title}",
+        "",
+        f"`{name}`",
+        "",
+        f"> {card.formula}",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| rows | {rows} |",
+        f"| z, x | {problem.inner_size:,} and {problem.outer_size:,} entries |",
+    ]
+    if sp.issparse(features):
+        share = features.nnz / (features.shape[0] * features.shape[1])
+        lines.append(f"| inner features | sparse, {features.nnz:,} entries ({number(100 * share)} %) |")
+    mu, L = measured.get("mu"), measured.get("L")
+    condition = L / mu if mu else None
+    lines += [
+        f"| μ, L of G at z\\*(x₀) | {number(mu)}, {number(L)} |",
+        f"| condition number | {number(condition)} |",
+        f"| L of G at z₀ | {number(measured.get('L_start'))} |",
+        f"| noise: deviation of one sample's ∇_z G, ∇_z F at z\\*(x₀) | {number(measured.get('noise_inner'))}, "
+        f"{number(measured.get('noise_outer'))} |",
+        f"| h(x₀), ‖∇h(x₀)‖ | {number(measured['h'])}, {number(measured['gradient_norm'])} |",
+    ]
+    if measured.get("test_error") is not None:
+        lines.append(f"| test error at z\\*(x₀) | {number(measured['test_error'])} |")
+    lines += [
+        f"| ∇h against central differences, largest relative error of 20 coordinates | {error:.0e} |",
+        f"| source | {card.source} |",
+        f"| licence | {card.licence} |",
+    ]
+    if card.notes:
+        lines.append(f"| notes | {card.notes} |")
+    for file, digest in card.hashes.items():
+        kind, value = digest.split(":", 1) if ":" in digest else ("sha256", digest)
+        lines.append(f"| {kind} of `{file}` | `{value}` |")
+    return "\n".join(lines) + "\n"
