@@ -5,7 +5,7 @@ import re
 import pytest
 
 from benchmark_utils.host_solver import HostSolver
-from tools import docs
+from tools import docs, matrix, problem_cards
 
 CLASSES = docs.solver_classes()
 REMEDY = "run `python -m tools.docs`"
@@ -65,7 +65,7 @@ def ready(**parameters):
     """Return BSGM after some iterations with other parameters."""
     cls = type("Solver", (CLASSES["bsgm"],), {})
     cls.parameters = cls.parameters | {name: [value] for name, value in parameters.items()}
-    solver = docs.ready_solver(cls, 3)
+    solver = docs.measuring_solver(cls, 3)
     solver.run(lambda: True)
     return solver
 
@@ -85,3 +85,68 @@ def test_host_solvers_say_which_starts_are_warm():
     for cls in CLASSES.values():
         if issubclass(cls, HostSolver):
             assert set(cls.warm_starts) <= {"z", "v"}
+
+
+# ---------------------------------------------------------------------- problems and the matrix
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+CHECK = "| ∇h against central differences"
+QUICK = ["breast_cancer", "digits_cleaning", "ijcnn1", "simulated"]
+
+
+def loaded(name):
+    """Return the list of (call, Problem) of a data set, or skip where its data cannot be had."""
+    try:
+        return list(problem_cards.problems(name))
+    except SystemExit as error:
+        pytest.skip(str(error))
+
+
+def test_problem_page_shows_every_data_set_in_order():
+    page = problem_cards.read_page()
+    assert list(page) == sorted(page), "run `python -m tools.problem_cards`"
+    variants = {name: len(problem_cards.VARIANTS.get(name, [{}])) for name in problem_cards.names()}
+    assert {name: sum(call.split("[")[0] == name for call in page) for name in variants} == variants
+    assert problem_cards.PAGE.read_text() == "\n".join([problem_cards.HEADER, *page.values()])
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_problem_page_says_what_is_measured(name):
+    page = problem_cards.read_page()
+    for call, problem in loaded(name):
+        written, measured = (text.splitlines() for text in (page[call], problem_cards.section(call, problem)))
+        for a, b in zip(written, measured, strict=True):
+            assert NUMBER.sub("", a) == NUMBER.sub("", b) or a.startswith(CHECK)
+            if a.startswith(CHECK):
+                assert float(NUMBER.findall(a)[-1]) < 1e-5
+                continue
+            values = ([float(n.replace(",", "")) for n in NUMBER.findall(line)] for line in (a, b))
+            assert next(values) == pytest.approx(next(values), rel=0.02), "run `python -m tools.problem_cards`"
+
+
+@pytest.mark.parametrize("name", problem_cards.names())
+def test_problem_page_states_sizes_and_hashes_of_the_card(name):
+    page = problem_cards.read_page()
+    for call, problem in loaded(name):
+        assert f"| z, x | {problem.inner_size:,} and {problem.outer_size:,} entries |" in page[call]
+        for digest in problem.card.hashes.values():
+            assert digest.rpartition(":")[2] in page[call]
+
+
+@pytest.mark.parametrize("name", problem_cards.names())
+def test_matrix_says_which_solver_declines_which_problem(name):
+    table = matrix.read_page()
+    assert {solver for solver, _ in table} == {cls.name for cls in CLASSES.values()}, "run `python -m tools.matrix`"
+    for call, problem in loaded(name):
+        for cls in CLASSES.values():
+            for backend in matrix.BACKENDS:
+                written = table[cls.name, call][backend]
+                now = cls.get_instance(backend=backend).skip(problem=problem)[1]
+                if "GiB" in f"{now} {written}":
+                    continue  # depends on the memory of the machine
+                expected = now or "runs"
+                assert written in (expected, "diverges" if now is None else now), "run `python -m tools.matrix`"
+
+
+def test_matrix_is_read_back_as_it_was_written():
+    table = matrix.read_page()
+    assert matrix.page(table) == matrix.PAGE.read_text()

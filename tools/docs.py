@@ -64,26 +64,34 @@ def solver_classes():
     return dict(sorted(found.items(), key=lambda item: item[1].name.lower()))
 
 
-def ready_solver(cls, n_iter):
+def measuring_solver(cls, n_iter):
     """Return a solver with the file's parameters and small steps, about to do ``n_iter`` iterations."""
     problem = quadratic_problem(N_INNER, N_OUTER, P, D, mu=0.5, L=1.0, L_cross=0.2, seed=0)
     backend = "torch" if "torch" in cls.parameters["backend"] else "jax"
     steps = {} if issubclass(cls, HostSolver) else {k: v for k, v in STEPS.items() if k in cls.parameters}
     solver = cls.get_instance(backend=backend, precision="float64", **steps)
+    reason = prepare(solver, problem, n_iter)
+    if reason:
+        raise ValueError(f"{cls.name} cannot be measured: {reason}")
+    return solver
+
+
+def prepare(solver, problem, n_iter, max_seconds=math.inf):
+    """Put a solver at the start of a problem, compiled; return the sentence of a solver that cannot run on it."""
     skip, reason = solver.skip(problem=problem)
     if skip:
-        raise ValueError(f"{cls.name} cannot be measured: {reason}")
+        return reason
     z0, x0 = problem.init(np.random.default_rng(0))
-    rules = dict(max_seconds=math.inf, max_samples=math.inf, max_iterations=n_iter)
+    rules = dict(max_seconds=max_seconds, max_samples=math.inf, max_iterations=n_iter)
     solver.set_objective(problem=problem, z0=z0, x0=x0, seed=0, rules=rules)
     solver.pre_run_hook(None)
-    return solver
+    return None
 
 
 def measure(cls):
     """Return (samples of the start, average samples of one iteration, what is warm-started)."""
     n_iter = N_ITER_HOST if issubclass(cls, HostSolver) else N_ITER
-    solver = ready_solver(cls, n_iter)
+    solver = measuring_solver(cls, n_iter)
     totals = []
     solver.run(lambda: totals.append(solver.ledger_totals.copy()) or True)
     if solver.n_iter != n_iter:

@@ -33,8 +33,8 @@ def names():
     return sorted(path.stem for path in (ROOT / "datasets").glob("*.py") if not path.stem.startswith("template"))
 
 
-def sections(name):
-    """Yield ``(call, Markdown section)`` of a data set, one for each variant.
+def problems(name):
+    """Yield ``(call, Problem)`` of a data set, one for each variant; ``call`` is how a run names it.
 
     Raises
     ------
@@ -47,8 +47,12 @@ def sections(name):
         if data["problem"] is None:
             raise SystemExit(data["reason"])
         call = name + ("[" + ",".join(f"{k}={v}" for k, v in parameters.items()) + "]" if parameters else "")
-        problem = data["problem"]
-        yield call, cards.section(call, problem, cards.measure(problem), cards.gradient_check(problem))
+        yield call, data["problem"]
+
+
+def section(call, problem):
+    """Return the Markdown section of a problem, measured now."""
+    return cards.section(call, problem, cards.measure(problem), cards.gradient_check(problem))
 
 
 def read_page():
@@ -63,7 +67,7 @@ def main(chosen):
     """Renew the sections of the chosen data sets."""
     page = {} if not chosen else read_page()
     for name in chosen or names():
-        page |= dict(sections(name))
+        page |= {call: section(call, problem) for call, problem in problems(name)}
         PAGE.write_text("\n".join([HEADER, *(page[call] for call in sorted(page))]))
         print(f"{name}: written")
 
