@@ -15,7 +15,10 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-#: Features in the dense blocks of the preconditioner.
+#: Up to this many unknowns the preconditioner is the whole matrix.
+DENSE_SIZE = 1000
+
+#: Features in the dense blocks of the preconditioner of larger ones.
 BLOCK_FEATURES = 800
 
 #: Iterations lost to an outdated preconditioner before it is built anew; a build costs about as much as these.
@@ -53,6 +56,45 @@ class Hessian:
         units = np.eye(c, dtype=self.q.dtype)
         return np.stack([self.curvature(np.broadcast_to(unit, (n, c)))[:, j] for j, unit in enumerate(units)], axis=1)
 
+    def sample_matrix(self):
+        """Return A^T S A as a matrix of shape (k c, k c), rows ordered as in a raveled v."""
+        (n, k), size = self.A.shape, self.q.size
+        A = self.A.toarray() if sp.issparse(self.A) else self.A
+        if self.q.ndim == 1:
+            return A.T @ (self.curvature(np.ones(n, self.q.dtype))[:, None] * A)
+        c = size // k
+        out = np.empty((k, c, k, c), self.q.dtype)
+        for j, unit in enumerate(np.eye(c, dtype=self.q.dtype)):
+            curved = self.curvature(np.broadcast_to(unit, (n, c)))
+            for i in range(j + 1):
+                out[:, i, :, j] = A.T @ (curved[:, i, None] * A)
+                out[:, j, :, i] = out[:, i, :, j].T
+        return out.reshape(size, size)
+
+
+class DensePreconditioner:
+    """Inverse of A^T S A at the predictions it was made for, plus the penalty of today."""
+
+    def __init__(self, hessian, matrix=None):
+        self.matrix = hessian.sample_matrix().astype(np.float64) if matrix is None else matrix
+        self.q = hessian.q
+        try:
+            self.factor = scipy.linalg.cho_factor(
+                self.matrix + np.diag(self.q.ravel().astype(np.float64)), overwrite_a=True, check_finite=False
+            )
+        except (np.linalg.LinAlgError, ValueError):  # numbers out of range: the diagonal will have to do
+            self.factor = None
+
+    def renewed(self, hessian):
+        """Return the preconditioner with the penalty of ``hessian``."""
+        return DensePreconditioner(hessian, self.matrix)
+
+    def __call__(self, r):
+        """Return M^-1 r, shape of r."""
+        if self.factor is None:
+            return r / (np.diag(self.matrix).reshape(r.shape) + self.q).astype(r.dtype)
+        return scipy.linalg.cho_solve(self.factor, r.ravel(), check_finite=False).reshape(r.shape).astype(r.dtype)
+
 
 class BlockPreconditioner:
     """Inverse of H's class blocks over the features of largest curvature and of its diagonal elsewhere.
@@ -82,6 +124,10 @@ class BlockPreconditioner:
             self.factors = [_factor(block, s[:, j], self.q[self.heavy, j]) for j in range(s.shape[1])]
         except np.linalg.LinAlgError:  # numbers out of range: the diagonal will have to do
             self.factors = None
+
+    def renewed(self, hessian):
+        """Return self: the factors are kept as they are."""
+        return self
 
     def __call__(self, r):
         """Return M^-1 r, shape of r."""
@@ -113,7 +159,7 @@ def _factor(block, weights, penalty):
 class Frozen(NamedTuple):
     """A preconditioner kept from one system to the next, with its record."""
 
-    precondition: BlockPreconditioner
+    precondition: DensePreconditioner | BlockPreconditioner
     rate: float | None  # iterations for each decade when it was new
     excess: float  # iterations spent since beyond that rate
 
@@ -131,7 +177,10 @@ def solve(hessian, single, b, start, rtol, frozen):
     frozen : Frozen or None
     """
     if frozen is None or frozen.excess > PATIENCE:
-        frozen = Frozen(BlockPreconditioner(single), None, 0.0)
+        make = DensePreconditioner if single.q.size <= DENSE_SIZE else BlockPreconditioner
+        frozen = Frozen(make(single), None, 0.0)
+    else:
+        frozen = frozen._replace(precondition=frozen.precondition.renewed(single))
     x, r = (np.zeros_like(b), b) if start is None else (start, b - hessian.product(start))
     size = _norm(b, frozen.precondition)
     for _ in range(10):
