@@ -15,10 +15,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-#: Up to this many unknowns the preconditioner is the whole matrix.
-DENSE_SIZE = 1000
-
-#: Features in the dense blocks of the preconditioner of larger ones.
+#: Features in the dense blocks of the preconditioner.
 BLOCK_FEATURES = 800
 
 #: Iterations lost to an outdated preconditioner before it is built anew; a build costs about as much as these.
@@ -27,6 +24,9 @@ PATIENCE = 25
 
 #: Reduction asked of one float32 run of conjugate gradients.
 SINGLE_RTOL = 1e-4
+
+#: Iterations after which a system is given up: only those of runs on their way to divergence take so many.
+MAX_ITERATIONS = 2000
 
 
 class Hessian:
@@ -55,45 +55,6 @@ class Hessian:
             return self.curvature(np.ones(n, self.q.dtype))[:, None]
         units = np.eye(c, dtype=self.q.dtype)
         return np.stack([self.curvature(np.broadcast_to(unit, (n, c)))[:, j] for j, unit in enumerate(units)], axis=1)
-
-    def sample_matrix(self):
-        """Return A^T S A as a matrix of shape (k c, k c), rows ordered as in a raveled v."""
-        (n, k), size = self.A.shape, self.q.size
-        A = self.A.toarray() if sp.issparse(self.A) else self.A
-        if self.q.ndim == 1:
-            return A.T @ (self.curvature(np.ones(n, self.q.dtype))[:, None] * A)
-        c = size // k
-        out = np.empty((k, c, k, c), self.q.dtype)
-        for j, unit in enumerate(np.eye(c, dtype=self.q.dtype)):
-            curved = self.curvature(np.broadcast_to(unit, (n, c)))
-            for i in range(j + 1):
-                out[:, i, :, j] = A.T @ (curved[:, i, None] * A)
-                out[:, j, :, i] = out[:, i, :, j].T
-        return out.reshape(size, size)
-
-
-class DensePreconditioner:
-    """Inverse of A^T S A at the predictions it was made for, plus the penalty of today."""
-
-    def __init__(self, hessian, matrix=None):
-        self.matrix = hessian.sample_matrix().astype(np.float64) if matrix is None else matrix
-        self.q = hessian.q
-        try:
-            self.factor = scipy.linalg.cho_factor(
-                self.matrix + np.diag(self.q.ravel().astype(np.float64)), overwrite_a=True, check_finite=False
-            )
-        except (np.linalg.LinAlgError, ValueError):  # numbers out of range: the diagonal will have to do
-            self.factor = None
-
-    def renewed(self, hessian):
-        """Return the preconditioner with the penalty of ``hessian``."""
-        return DensePreconditioner(hessian, self.matrix)
-
-    def __call__(self, r):
-        """Return M^-1 r, shape of r."""
-        if self.factor is None:
-            return r / (np.diag(self.matrix).reshape(r.shape) + self.q).astype(r.dtype)
-        return scipy.linalg.cho_solve(self.factor, r.ravel(), check_finite=False).reshape(r.shape).astype(r.dtype)
 
 
 class BlockPreconditioner:
@@ -125,10 +86,6 @@ class BlockPreconditioner:
         except np.linalg.LinAlgError:  # numbers out of range: the diagonal will have to do
             self.factors = None
 
-    def renewed(self, hessian):
-        """Return self: the factors are kept as they are."""
-        return self
-
     def __call__(self, r):
         """Return M^-1 r, shape of r."""
         r = r.reshape(self.q.shape)
@@ -159,7 +116,7 @@ def _factor(block, weights, penalty):
 class Frozen(NamedTuple):
     """A preconditioner kept from one system to the next, with its record."""
 
-    precondition: DensePreconditioner | BlockPreconditioner
+    precondition: BlockPreconditioner
     rate: float | None  # iterations for each decade when it was new
     excess: float  # iterations spent since beyond that rate
 
@@ -175,21 +132,26 @@ def solve(hessian, single, b, start, rtol, frozen):
     rtol : float
         Reduction of the residual in the norm of the preconditioner, relative to b.
     frozen : Frozen or None
+
+    Returns
+    -------
+    x : array, shape of q
+        NaN where `MAX_ITERATIONS` were not enough.
+    frozen : Frozen
     """
     if frozen is None or frozen.excess > PATIENCE:
-        make = DensePreconditioner if single.q.size <= DENSE_SIZE else BlockPreconditioner
-        frozen = Frozen(make(single), None, 0.0)
-    else:
-        frozen = frozen._replace(precondition=frozen.precondition.renewed(single))
+        frozen = Frozen(BlockPreconditioner(single), None, 0.0)
     x, r = (np.zeros_like(b), b) if start is None else (start, b - hessian.product(start))
-    size = _norm(b, frozen.precondition)
+    size, total = _norm(b, frozen.precondition), 0
     for _ in range(10):
         left = 1.0 if r is b else _norm(r, frozen.precondition) / size
         if not left > rtol:  # also where the numbers are not finite
             break
         asked = max(SINGLE_RTOL, 0.5 * rtol / left)
         change, iterations, decades = conjugate_gradients(single.product, r, frozen.precondition, asked)
-        x = x + change
+        x, total = x + change, total + iterations
+        if total >= MAX_ITERATIONS:
+            return np.full_like(b, np.nan), frozen
         rate = iterations / max(decades, 1.0)
         frozen = frozen._replace(rate=rate) if frozen.rate is None else frozen
         frozen = frozen._replace(excess=frozen.excess + max(0.0, iterations - frozen.rate * decades))
@@ -208,7 +170,7 @@ def _norm(r, precondition):
     return scale * math.sqrt(max(float(np.vdot(r, precondition(r))), 0.0))
 
 
-def conjugate_gradients(product, b, precondition, rtol, max_iterations=3000):
+def conjugate_gradients(product, b, precondition, rtol):
     """Return (x, iterations, decades gained) of float32 preconditioned conjugate gradients on ``H x = b`` from 0.
 
     b and x are float64; the work is done on b scaled to largest entry 1.
@@ -218,7 +180,7 @@ def conjugate_gradients(product, b, precondition, rtol, max_iterations=3000):
     x, y = np.zeros_like(r), precondition(r)
     p, ry = y.copy(), float(np.vdot(r, y))
     first, k = ry, 0
-    while ry > rtol**2 * first and k < max_iterations:
+    while ry > rtol**2 * first and k < MAX_ITERATIONS:
         Hp = product(p)
         step = np.float32(ry / float(np.vdot(p, Hp)))
         x += step * p

@@ -30,7 +30,8 @@ class Solution(NamedTuple):
 
     z: np.ndarray  # z*(x), shape (p,)
     v: np.ndarray  # -H^{-1} grad_z F at z*, shape (p,)
-    h: float  # F(z*(x), x), corrected to first order for the residual: F(z) + <v, grad_z G(z, x)>
+    # F(z*(x), x), corrected to first order for the residual: F(z) + <v, grad_z G(z, x)>; NaN where it was given up
+    h: float
     gradient: np.ndarray  # grad h(x), shape (d,)
     residual: float  # ‖grad_z G(z, x)‖ reached
     frozen: Any = None  # preconditioner for the next solve
@@ -139,6 +140,9 @@ class GLMReference:
                 break
             rtol = min(0.1, max(0.1 * np.sqrt(size), 0.1 * self.tolerance / size))
             step, frozen = self._solve_system(u, w, q, -gradient, None, rtol, frozen)
+            if not np.isfinite(step).all():
+                gradient = np.full_like(gradient, np.nan)  # given up: nothing is known at this x
+                break
             slope, scale, along = float(np.sum(gradient * step)), 1.0, self.A @ step
             for _ in range(40):
                 z_new, u_new = z + scale * step, u + scale * along
@@ -164,7 +168,17 @@ class GLMReference:
 
     def dense_hessian(self, u, w, q):
         """Return H as a matrix of shape (p, p)."""
-        return self.hessian(u, w, q).sample_matrix() + np.diag(q.ravel())
+        k, c = self.A.shape[1], self.inner.n_classes
+        curvature = self._curvature(u, w)
+        if c == 1:
+            return self.A.T @ (curvature(np.ones_like(u))[:, None] * self.A) + np.diag(q)
+        H = np.zeros((k, c, k, c))
+        for j, unit in enumerate(np.eye(c)):
+            curved = curvature(np.broadcast_to(unit, u.shape))
+            for i in range(j + 1):
+                H[:, i, :, j] = self.A.T @ (curved[:, i, None] * self.A)
+                H[:, j, :, i] = H[:, i, :, j].T
+        return H.reshape(self.size, self.size) + np.diag(q.ravel())
 
     def _cross(self, x, z, u, v):
         """Return C v, shape (d,)."""
