@@ -25,8 +25,9 @@ PATIENCE = 25
 #: Reduction asked of one float32 run of conjugate gradients.
 SINGLE_RTOL = 1e-4
 
-#: Iterations after which a system is given up: only those of runs on their way to divergence take so many.
-MAX_ITERATIONS = 2000
+#: Iterations after which, and growth of the squared residual at which, a run of conjugate gradients has failed. In
+#: float32 that happens where the penalty is below its rounding; float64 takes over.
+MAX_ITERATIONS, MAX_GROWTH = 500, 1e6
 
 
 class Hessian:
@@ -136,22 +137,25 @@ def solve(hessian, single, b, start, rtol, frozen):
     Returns
     -------
     x : array, shape of q
-        NaN where `MAX_ITERATIONS` were not enough.
+        NaN where float64 failed too.
     frozen : Frozen
     """
     if frozen is None or frozen.excess > PATIENCE:
         frozen = Frozen(BlockPreconditioner(single), None, 0.0)
     x, r = (np.zeros_like(b), b) if start is None else (start, b - hessian.product(start))
-    size, total = _norm(b, frozen.precondition), 0
+    size, work = _norm(b, frozen.precondition), single
     for _ in range(10):
         left = 1.0 if r is b else _norm(r, frozen.precondition) / size
         if not left > rtol:  # also where the numbers are not finite
             break
         asked = max(SINGLE_RTOL, 0.5 * rtol / left)
-        change, iterations, decades = conjugate_gradients(single.product, r, frozen.precondition, asked)
-        x, total = x + change, total + iterations
-        if total >= MAX_ITERATIONS:
+        change, iterations, decades = conjugate_gradients(work.product, r, frozen.precondition, asked, work.q.dtype)
+        if change is None and work is hessian:
             return np.full_like(b, np.nan), frozen
+        if change is None:
+            work, frozen = hessian, frozen._replace(excess=frozen.excess + iterations)
+            continue
+        x = x + change
         rate = iterations / max(decades, 1.0)
         frozen = frozen._replace(rate=rate) if frozen.rate is None else frozen
         frozen = frozen._replace(excess=frozen.excess + max(0.0, iterations - frozen.rate * decades))
@@ -170,25 +174,28 @@ def _norm(r, precondition):
     return scale * math.sqrt(max(float(np.vdot(r, precondition(r))), 0.0))
 
 
-def conjugate_gradients(product, b, precondition, rtol):
-    """Return (x, iterations, decades gained) of float32 preconditioned conjugate gradients on ``H x = b`` from 0.
+def conjugate_gradients(product, b, precondition, rtol, dtype=np.float32):
+    """Return (x, iterations, decades gained) of preconditioned conjugate gradients on ``H x = b`` from 0.
 
-    b and x are float64; the work is done on b scaled to largest entry 1.
+    b and x are float64; the work is done in ``dtype`` on b scaled to largest entry 1. x is None where it failed.
     """
+    dtype = np.dtype(dtype).type
     scale = np.abs(b).max()
-    r = (b / scale).astype(np.float32)
-    x, y = np.zeros_like(r), precondition(r)
+    r = (b / scale).astype(dtype)
+    x, y = np.zeros_like(r), precondition(r).astype(dtype)
     p, ry = y.copy(), float(np.vdot(r, y))
     first, k = ry, 0
-    while ry > rtol**2 * first and k < MAX_ITERATIONS:
+    while ry > rtol**2 * first:
+        if k == MAX_ITERATIONS or ry > MAX_GROWTH * first:
+            return None, k, 0.0
         Hp = product(p)
-        step = np.float32(ry / float(np.vdot(p, Hp)))
+        step = dtype(ry / float(np.vdot(p, Hp)))
         x += step * p
         Hp *= step
         r -= Hp
         y = precondition(r)
         last, ry = ry, float(np.vdot(r, y))
-        p *= np.float32(ry / last)
+        p *= dtype(ry / last)
         p += y
         k += 1
     return scale * x.astype(np.float64), k, 0.5 * math.log10(first / ry) if first > ry > 0 else 0.0
