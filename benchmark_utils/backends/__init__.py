@@ -48,4 +48,4 @@ def get_backend(backend, device="auto", precision="float32"):
 
 
 def _module(backend):
-    return importlib.import_module(f"benchmark_utils.backends.{backend.split('-')[0]}_backend")
+    return importlib.import_module(f"benchmark_utils.backends.{backend.replace('-', '_')}_backend")

@@ -1,12 +1,10 @@
-"""The torch backends: eager (``torch``) and ``torch.compile`` with full graphs (``torch-compiled``).
+"""The backend ``torch``: eager mode.
 
-Eager mode differentiates with `torch.autograd.grad` (a third of the cost of `torch.func` there) and draws block
-ids as Python integers; the compiled mode differentiates with `torch.func` and keeps ids as tensors.
+It differentiates with `torch.autograd.grad` (a third of the cost of `torch.func` there) and draws block ids as Python
+integers. The backend ``torch-compiled`` builds on it in `torch_compiled_backend`.
 """
 
 import os
-import shutil
-import time
 import types
 
 import array_api_compat.torch as torch_namespace
@@ -17,22 +15,17 @@ from torch.utils import _pytree as pytree
 from benchmark_utils.ledger import ORACLES
 from benchmark_utils.sampling import Blocks
 
-#: Iterations of a single-loop method unrolled into one compiled graph.
-UNROLL = 8
-
 
 def why_unavailable(backend, device):
     """Return a sentence if the device or the compiler cannot be had, else None."""
     if device == "cuda" and not torch.cuda.is_available():
         return "device is 'cuda' but torch sees no GPU; install a CUDA build of torch or choose device 'cpu'."
-    if backend == "torch-compiled" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
-        return "the backend torch-compiled needs a C++ compiler; install g++ or choose the backend torch."
     return None
 
 
 def make(backend, device, precision):
     """Return the backend object."""
-    return (CompiledTorchBackend if backend == "torch-compiled" else TorchBackend)(device, precision)
+    return TorchBackend(device, precision)
 
 
 def _segment_sum(values, ids, n):
@@ -186,7 +179,7 @@ class TorchBackend:
                 x_before = state.x
                 state, counts = step(state, hp, data, row)
                 totals = [total + count for total, count in zip(totals, counts, strict=True)]
-            return state, x_before, totals, _finite(state)
+            return state, x_before, totals, all_finite(state)
 
         return advance, 0.0
 
@@ -200,104 +193,6 @@ class TorchBackend:
         }
 
 
-def _finite(state):
+def all_finite(state):
+    """Return whether z and x are finite, as a 0-d tensor."""
     return torch.isfinite(state.z).all() & torch.isfinite(state.x).all()
-
-
-class CompiledTorchBackend(TorchBackend):
-    """Primitives under ``torch.compile(fullgraph=True)``: counters, ids and hyper-parameters are tensors."""
-
-    name = "torch-compiled"
-
-    def scalar(self, value):
-        """Return a hyper-parameter as a 0-d tensor in the working precision."""
-        return self.asarray(np.float64(value))
-
-    def counter(self):
-        """Return the iteration counter 0 as a 0-d int64 tensor."""
-        return torch.zeros((), dtype=torch.int64, device=self.device)
-
-    def grad(self, f, args, wrt):
-        """Return the gradients of the scalar ``f(*args)`` with respect to the positions ``wrt``."""
-        return torch.func.grad(f, argnums=wrt)(*args)
-
-    def vjp(self, f, args, v, wrt):
-        """Return ``f(*args)`` and the pullbacks of v to the positions ``wrt``."""
-
-        def partial(*chosen):
-            full = list(args)
-            for position, value in zip(wrt, chosen, strict=True):
-                full[position] = value
-            return f(*full)
-
-        value, pullback = torch.func.vjp(partial, *(args[i] for i in wrt))
-        return value, pullback(v)
-
-    def vjp_rows(self, f, x, rows):
-        """Return the pullbacks of the rows of a matrix through ``f`` at x, one a row."""
-        return torch.func.vmap(torch.func.vjp(f, x)[1])(rows)[0]
-
-    def row_get(self, table, i):
-        """Return row i of a table; i is a tensor in compiled code and an integer during initialisation."""
-        return table[i] if isinstance(i, int) else table.index_select(0, i.reshape(1))[0]
-
-    def row_set(self, table, i, row):
-        """Return the table with row i replaced; i is an integer in unrolled loops."""
-        i = torch.as_tensor(i, dtype=torch.int64, device=self.device)
-        return table.index_copy(0, i.reshape(1), row[None])
-
-    def select(self, pred, a, b):
-        """Return a if pred else b, for scalars."""
-        return (a if pred else b) if isinstance(pred, bool) else torch.where(pred, a, b)
-
-    def repeat(self, ledger, n, body, val):
-        """Loop with exact counts, unrolled into the graph; n must be a Python integer."""
-        if not isinstance(n, int):
-            raise ValueError("torch-compiled unrolls loops, so it needs their length; use the backend torch or jax.")
-        return super().repeat(ledger, n, body, val)
-
-    def pack_draws(self, draws, length):
-        """Turn a NamedTuple of NumPy draws into tensors of shape (n, ...); integers become int64."""
-        as_tensor = lambda a: torch.from_numpy(a).to(self.device) if a.dtype.kind == "i" else self.asarray(a)
-        return type(draws)(*(as_tensor(a.astype(np.int64) if a.dtype.kind == "i" else a) for a in draws))
-
-    def compile_chunk(self, step, state, hp, data, draws):
-        """Compile graphs of 1 and, for single-loop methods, `UNROLL` iterations; see `JaxBackend.compile_chunk`."""
-        names = type(draws)
-
-        def unrolled(length):
-            def run(state, hp, data, draws):
-                totals, x_before = [0] * len(ORACLES), state.x
-                for k in range(length):
-                    x_before = state.x
-                    state, counts = step(state, hp, data, names(*(a[k] for a in draws)))
-                    totals = [total + count for total, count in zip(totals, counts, strict=True)]
-                return state, x_before, totals
-
-            return torch.compile(run, fullgraph=True, dynamic=False)
-
-        calls = sum(a[0].numel() for a in draws)
-        lengths = [UNROLL, 1] if calls <= 4 else [1]
-        start = time.perf_counter()
-        torch._dynamo.reset()
-        programs = {}
-        with torch.no_grad():
-            for length in lengths:
-                programs[length] = unrolled(length)
-                example = names(*(a[:1].repeat(length, *[1] * (a.ndim - 1)) for a in draws))
-                programs[length](pytree.tree_map(torch.clone, state), hp, data, example)
-        seconds = time.perf_counter() - start
-
-        @torch.no_grad()
-        def advance(state, hp, data, draws, n):
-            totals, x_before, done = [0] * len(ORACLES), state.x, 0
-            while done < n:
-                length = next(k for k in lengths if k <= n - done)
-                state, x_before, counts = programs[length](
-                    state, hp, data, names(*(a[done : done + length] for a in draws))
-                )
-                totals = [total + count for total, count in zip(totals, counts, strict=True)]
-                done += length
-            return state, x_before, totals, _finite(state)
-
-        return advance, seconds
