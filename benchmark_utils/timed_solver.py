@@ -28,6 +28,33 @@ def checkpoints(per_octave=2.0):
         j += 1
 
 
+def put_at_start(solver, problem, seed=0, **rules):
+    """Put a solver at the start of a problem, compiled, as benchopt's runner would.
+
+    Parameters
+    ----------
+    solver : TimedSolver
+    problem : Problem
+    seed : int
+        Seed of the start and of every draw.
+    **rules : float
+        ``max_seconds``, ``max_samples``, ``max_iterations``; infinite where left out.
+
+    Returns
+    -------
+    reason : str or None
+        The sentence of a solver that declines the problem; it is then not at the start.
+    """
+    skip, reason = solver.skip(problem=problem)
+    if skip:
+        return reason
+    z0, x0 = problem.init(np.random.default_rng(seed))
+    rules = dict.fromkeys(("max_seconds", "max_samples", "max_iterations"), math.inf) | rules
+    solver.set_objective(problem=problem, z0=z0, x0=x0, seed=seed, rules=rules)
+    solver.pre_run_hook(None)
+    return None
+
+
 class TimedSolver(BaseSolver):
     """Base of all solvers: an iteration loop under one clock, one ledger and one set of budgets.
 

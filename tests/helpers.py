@@ -2,19 +2,20 @@
 
 import functools
 import importlib.util
-import math
 import sys
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse
 from benchopt.benchmark import Benchmark
+from numpy.testing import assert_allclose
 
 from benchmark_utils import families
 from benchmark_utils.ledger import ORACLES
 from benchmark_utils.problem import Card
 from benchmark_utils.quadratic import quadratic_problem
 from benchmark_utils.solver_base import BilevelSolver
+from benchmark_utils.timed_solver import put_at_start
 
 ROOT = Path(__file__).parents[1]
 BACKENDS = ("jax", "torch")
@@ -46,6 +47,11 @@ def dataset_problem(name, **parameters):
     """Return the Problem of a data set of the project, or None where its data cannot be had here."""
     (cls,) = Benchmark(ROOT).check_dataset_patterns([name], class_only=True)
     return cls.get_instance(**parameters).get_data()["problem"]
+
+
+def dataset_module(name):
+    """Return the module of a data set's file."""
+    return load(ROOT / "datasets" / f"{name}.py")
 
 
 @functools.cache
@@ -107,12 +113,8 @@ def make_solver(cls, problem, max_iterations, seed=0, rules=None, **parameters):
     """Return a solver instance that is ready to run, compiled, at the problem's start for ``seed``."""
     names = set(cls.parameters)
     solver = cls.get_instance(**{k: v for k, v in parameters.items() if k in names})
-    skip, reason = solver.skip(problem=problem)
-    assert not skip, reason
-    z0, x0 = problem.init(np.random.default_rng(seed))
-    rules = dict(max_seconds=math.inf, max_samples=math.inf, max_iterations=max_iterations) | (rules or {})
-    solver.set_objective(problem=problem, z0=z0, x0=x0, seed=seed, rules=rules)
-    solver.pre_run_hook(None)
+    reason = put_at_start(solver, problem, seed, max_iterations=max_iterations, **rules or {})
+    assert reason is None, reason
     return solver
 
 
@@ -121,6 +123,18 @@ def run(cls, problem, n_iter, precision="float64", **parameters):
     solver = make_solver(cls, problem, n_iter, precision=precision, **parameters)
     solver.run(lambda: True)
     return solver.get_result()
+
+
+def assert_agree(a, b, atol=0.0, rtol=0.0, scaled=False, names=("z", "x", "d_x", "x_before")):
+    """Assert that two results have the same ledger and iterates that differ by at most ``atol + rtol * |b|``.
+
+    With ``scaled``, atol is relative to the largest entry of each vector where that is above 1.
+    """
+    assert counts(a) == counts(b)
+    assert a["n_iter"] == b["n_iter"]
+    for name in names:
+        scale = max(1.0, np.abs(a[name]).max()) if scaled else 1.0
+        assert_allclose(a[name], b[name], rtol=rtol, atol=atol * scale, err_msg=name)
 
 
 def counts(result):

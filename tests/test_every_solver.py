@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from helpers import ROOT, counts, make_solver, run, small_quadratic, stated_steps, step_solvers
+from benchmark_utils.timed_solver import put_at_start
+from helpers import ROOT, assert_agree, make_solver, run, small_quadratic, stated_steps, step_solvers
 
 LIMIT_ITERATIONS = 4000
 
@@ -28,10 +29,7 @@ def test_trajectories_agree_between_backends(solver_class, problem):
         differs(solver_class, backend, problem)
     common = dict(batch_size=16) | stated_steps(solver_class)
     a, b = (run(solver_class, problem, 100, backend=backend, **common) for backend in ("jax", "torch"))
-    for name in ("z", "x", "d_x", "x_before"):
-        scale = max(1.0, np.abs(a[name]).max())
-        assert_allclose(a[name], b[name], rtol=0, atol=1e-9 * scale, err_msg=name)
-    assert counts(a) == counts(b)
+    assert_agree(a, b, atol=1e-9, scaled=True)
     assert a["n_iter"] == 100
     assert np.abs(a["x"] - problem.init(np.random.default_rng(0))[1]).max() > 0, "x did not move"
 
@@ -44,10 +42,7 @@ def test_run_does_not_depend_on_how_it_is_cut(solver_class, backend):
     pieces.longest_advance = 3
     for solver in (whole, pieces):
         solver.run(lambda: True)
-    a, b = whole.get_result(), pieces.get_result()
-    assert counts(a) == counts(b)
-    for name in ("z", "x", "d_x", "x_before"):
-        assert_allclose(a[name], b[name], rtol=1e-12, atol=1e-12, err_msg=name)
+    assert_agree(whole.get_result(), pieces.get_result(), rtol=1e-12, atol=1e-12)
 
 
 def test_second_repetition_neither_compiles_nor_remembers(solver_class, backend, monkeypatch):
@@ -60,15 +55,10 @@ def test_second_repetition_neither_compiles_nor_remembers(solver_class, backend,
     program = solver._advance
     for method in ("compile_chunk", "compile_once"):
         monkeypatch.setattr(solver.bk, method, lambda *_, **__: pytest.fail("compiled again"))
-    z0, x0 = problem.init(np.random.default_rng(0))
-    solver.set_objective(problem=problem, z0=z0, x0=x0, seed=0, rules=solver.rules)
-    solver.pre_run_hook(None)
+    assert put_at_start(solver, problem, **solver.rules) is None
     solver.run(lambda: True)
     assert solver._advance is program
-    second = solver.get_result()
-    assert counts(first) == counts(second)
-    for name in ("z", "x", "d_x"):
-        assert_array_equal(first[name], second[name], err_msg=name)
+    assert_agree(first, solver.get_result())
 
 
 def test_step_sizes_are_traced_leaves_of_one_program(solver_class):

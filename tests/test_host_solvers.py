@@ -15,7 +15,8 @@ from benchmark_utils import host_solver
 from benchmark_utils.host_solver import HostSolver
 from benchmark_utils.ledger import ORACLES
 from benchmark_utils.sampling import DrawStreams, Partition
-from helpers import ROOT, counts, dataset_problem, make_solver, run, small_quadratic, solver_classes
+from benchmark_utils.timed_solver import put_at_start
+from helpers import ROOT, assert_agree, counts, dataset_problem, make_solver, run, small_quadratic, solver_classes
 
 HOST_SOLVERS = {stem: cls for stem, cls in solver_classes().items() if issubclass(cls, HostSolver)}
 CASES = [(stem, backend) for stem, cls in HOST_SOLVERS.items() for backend in cls.frameworks]
@@ -72,16 +73,10 @@ def test_second_repetition_neither_compiles_nor_remembers(host_stem, framework, 
     solver.run(lambda: True)
     first = solver.get_result()
     monkeypatch.setattr(solver.bk, "compile_once", lambda *_: pytest.fail("compiled again"))
-    problem = small_quadratic()
-    z0, x0 = problem.init(np.random.default_rng(0))
-    solver.set_objective(problem=problem, z0=z0, x0=x0, seed=0, rules=solver.rules)
-    solver.pre_run_hook(None)
+    assert put_at_start(solver, small_quadratic(), **solver.rules) is None
     solver.run(lambda: True)
-    second = solver.get_result()
-    assert counts(first) == counts(second)
-    assert first["n_iter"] == second["n_iter"] == 6
-    for name in ("z", "x", "d_x", "x_before"):
-        assert_array_equal(first[name], second[name], err_msg=name)
+    assert first["n_iter"] == 6
+    assert_agree(first, solver.get_result())
 
 
 @every_host_solver
@@ -153,10 +148,8 @@ def test_iterates_agree_between_backends(host_stem, framework):
     a, b = (solver_for(host_stem, f, 6) for f in frameworks)
     for solver in (a, b):
         solver.run(lambda: True)
-    a, b = a.get_result(), b.get_result()
-    assert counts(a) == counts(b)
-    for name in ("z", "x", "d_x"):
-        assert_allclose(a[name], b[name], rtol=0, atol=1e-6, err_msg=name)  # adaptive lengths magnify rounding
+    # Adaptive lengths magnify rounding.
+    assert_agree(a.get_result(), b.get_result(), atol=1e-6, names=("z", "x", "d_x"))
 
 
 @every_host_solver
@@ -397,10 +390,7 @@ def test_native_loops_are_the_same_method(name):
     if problem is None:
         pytest.skip(f"the data of {name} cannot be had here")
     a, b = (run(HOST_SOLVERS[stem], problem, 100, batch_size=16) for stem in ("template_jax", "template_torch"))
-    assert counts(a) == counts(b)
-    for key in ("z", "x", "d_x", "x_before"):
-        scale = max(1.0, np.abs(a[key]).max())
-        assert_allclose(a[key], b[key], rtol=0, atol=1e-9 * scale, err_msg=key)
+    assert_agree(a, b, atol=1e-9, scaled=True)
 
 
 def test_a_native_loop_does_not_depend_on_how_it_is_cut():
@@ -409,7 +399,4 @@ def test_a_native_loop_does_not_depend_on_how_it_is_cut():
         pieces.longest_advance = 3
         for solver in (whole, pieces):
             solver.run(lambda: True)
-        a, b = whole.get_result(), pieces.get_result()
-        assert counts(a) == counts(b)
-        for name in ("z", "x", "d_x", "x_before"):
-            assert_allclose(a[name], b[name], rtol=1e-12, atol=1e-12, err_msg=name)
+        assert_agree(whole.get_result(), pieces.get_result(), rtol=1e-12, atol=1e-12)

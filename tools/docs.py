@@ -12,13 +12,13 @@ import re
 import sys
 from pathlib import Path
 
-import numpy as np
 from benchopt.benchmark import Benchmark
 
 from benchmark_utils.host_solver import HostSolver
 from benchmark_utils.ledger import ORACLES
 from benchmark_utils.quadratic import quadratic_problem
 from benchmark_utils.solver_base import hyper_parameter_names
+from benchmark_utils.timed_solver import put_at_start
 
 ROOT = Path(__file__).parents[1]
 GUIDE, SOLVERS = ROOT / "docs" / "add_a_solver.md", ROOT / "docs" / "solvers.md"
@@ -70,22 +70,10 @@ def measuring_solver(cls, n_iter):
     backend = "torch" if "torch" in cls.parameters["backend"] else "jax"
     steps = {} if issubclass(cls, HostSolver) else {k: v for k, v in STEPS.items() if k in cls.parameters}
     solver = cls.get_instance(backend=backend, precision="float64", **steps)
-    reason = prepare(solver, problem, n_iter)
+    reason = put_at_start(solver, problem, max_iterations=n_iter)
     if reason:
         raise ValueError(f"{cls.name} cannot be measured: {reason}")
     return solver
-
-
-def prepare(solver, problem, n_iter, max_seconds=math.inf):
-    """Put a solver at the start of a problem, compiled; return the sentence of a solver that cannot run on it."""
-    skip, reason = solver.skip(problem=problem)
-    if skip:
-        return reason
-    z0, x0 = problem.init(np.random.default_rng(0))
-    rules = dict(max_seconds=max_seconds, max_samples=math.inf, max_iterations=n_iter)
-    solver.set_objective(problem=problem, z0=z0, x0=x0, seed=0, rules=rules)
-    solver.pre_run_hook(None)
-    return None
 
 
 def measure(cls):

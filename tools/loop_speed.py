@@ -18,6 +18,7 @@ from benchopt.benchmark import Benchmark
 
 from benchmark_utils.problem import Card, Level, Problem
 from benchmark_utils.quadratic import quadratic_problem
+from benchmark_utils.timed_solver import put_at_start
 
 N, M, D, B, T, Q = 49_990, 91_701, 22, 64, 10, 10
 
@@ -83,10 +84,7 @@ def benchmark_loop(benchmark, problem, name, backend, n_iter):
         type(s) if not isinstance(s, type) else s for s in benchmark.check_solver_patterns([name], class_only=True)
     }
     solver = cls.get_instance(backend=backend, device="cpu")
-    z0, x0 = problem.init(np.random.default_rng(0))
-    rules = dict(max_seconds=math.inf, max_samples=math.inf, max_iterations=n_iter)
-    solver.set_objective(problem=problem, z0=z0, x0=x0, seed=0, rules=rules)
-    solver.pre_run_hook(None)
+    put_at_start(solver, problem, max_iterations=n_iter)
     return lambda: solver.run(lambda: True)
 
 

@@ -1,9 +1,10 @@
 """Write docs/matrix.md: which solver runs on which problem with which backend, found by running it.
 
-Usage: python -m tools.matrix [data set ...]
+Usage: python -m tools.matrix [data set ...] [solver file stem ...]
 
 Every solver does one outer iteration of every problem on both backends, in float32, with the parameters of its file.
-This takes some minutes and needs all data sets; with names, the columns of those data sets are renewed.
+This takes some minutes and needs all data sets; with names of data sets their columns are renewed, with stems
+(``soba hoag``) the rows of these solvers, where data that cannot be had here leave the cell "not tried".
 """
 
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from benchmark_utils.timed_solver import put_at_start
 from tools import docs, problem_cards
 
 PAGE = Path(__file__).parents[1] / "docs" / "matrix.md"
@@ -20,6 +22,8 @@ BACKENDS = ("jax", "torch")
 
 #: Outer iterations of one run, and the seconds after which a loop on the host is ended in the middle of one.
 N_ITER, MAX_SECONDS = 1, 10.0
+
+NOT_TRIED = "not tried"
 
 HEADER = """# Which solver runs where
 
@@ -33,7 +37,7 @@ these combinations with the same sentence. What is declined for its memory depen
 def outcome(cls, problem, backend):
     """Run a solver; return the sentence with which it declines, or "runs", or "diverges"."""
     solver = cls.get_instance(backend=backend)
-    reason = docs.prepare(solver, problem, N_ITER, MAX_SECONDS)
+    reason = put_at_start(solver, problem, max_iterations=N_ITER, max_seconds=MAX_SECONDS)
     if reason:
         return reason
     solver.run(lambda: True)
@@ -44,6 +48,8 @@ def outcome(cls, problem, backend):
 
 def cell(outcomes, sentences):
     """Return a table cell from dict of backend to outcome; new sentences are appended to ``sentences``."""
+    if not outcomes:
+        return NOT_TRIED
     parts = []
     for backend, what in outcomes.items():
         if what in ("runs", "diverges"):
@@ -58,11 +64,11 @@ def cell(outcomes, sentences):
 
 def page(table):
     """Return docs/matrix.md from dict of (solver, problem) to dict of backend to outcome."""
-    solvers, problems = (list(dict.fromkeys(keys)) for keys in zip(*table, strict=True))
+    solvers, problems = list(dict.fromkeys(s for s, _ in table)), sorted({p for _, p in table})
     sentences = []
     lines = [f"| solver | {' | '.join(problems)} |", "| --- |" + " --- |" * len(problems)]
     for solver in solvers:
-        cells = [cell(table[solver, problem], sentences) for problem in problems]
+        cells = [cell(table.get((solver, problem), {}), sentences) for problem in problems]
         lines.append(f"| {solver} | {' | '.join(cells)} |")
     lines += ["", *(f"{i}. {sentence}" for i, sentence in enumerate(sentences, 1))]
     return "\n".join([HEADER, *lines]) + "\n"
@@ -77,6 +83,8 @@ def read_page():
     table = {}
     for solver, *cells in rows:
         for problem, text in zip(problems, cells, strict=True):
+            if text == NOT_TRIED:
+                continue
             if text in sentences:
                 table[solver, problem] = dict.fromkeys(BACKENDS, sentences[text])
                 continue
@@ -87,17 +95,33 @@ def read_page():
     return table
 
 
+def renewed(table, name, classes):
+    """Return the table with the outcomes of the classes on all variants of a data set."""
+    for call, problem in problem_cards.problems(name):
+        for cls in tqdm(classes, desc=call):
+            table |= {(cls.name, call): {backend: outcome(cls, problem, backend) for backend in BACKENDS}}
+    return table
+
+
 def main(chosen):
-    """Run the chosen data sets and write the page."""
-    classes = docs.solver_classes().values()
+    """Run what is chosen and write the page."""
+    classes, names = docs.solver_classes(), problem_cards.names()
+    unknown = set(chosen) - set(classes) - set(names)
+    if unknown:
+        raise SystemExit(f"neither a data set nor a solver file: {', '.join(sorted(unknown))}")
+    stems = [stem for stem in classes if stem in chosen]
     table = read_page() if chosen else {}
-    for name in chosen or problem_cards.names():
-        for call, problem in problem_cards.problems(name):
-            for cls in tqdm(classes, desc=call):
-                table[cls.name, call] = {backend: outcome(cls, problem, backend) for backend in BACKENDS}
-            order = {cls.name: i for i, cls in enumerate(classes)}
-            table = dict(sorted(table.items(), key=lambda item: (order[item[0][0]], item[0][1])))
-            PAGE.write_text(page(table))
+    order = [cls.name for cls in classes.values()]
+    table = {key: outcomes for key, outcomes in table.items() if key[0] in order}
+    for name in [name for name in names if name in chosen] or names:
+        try:
+            table = renewed(table, name, [classes[stem] for stem in stems or classes])
+        except SystemExit as error:  # its data cannot be had
+            if not stems:
+                raise
+            print(f"{name} is not tried: {error}")
+        table = dict(sorted(table.items(), key=lambda item: (order.index(item[0][0]), item[0][1])))
+        PAGE.write_text(page(table))
 
 
 if __name__ == "__main__":
