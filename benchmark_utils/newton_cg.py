@@ -140,6 +140,8 @@ def solve(hessian, single, b, start, rtol, frozen):
         NaN where float64 failed too.
     frozen : Frozen
     """
+    if not b.any():
+        return np.zeros_like(b), frozen
     if frozen is None or frozen.excess > PATIENCE:
         frozen = Frozen(BlockPreconditioner(single), None, 0.0)
     x, r = (np.zeros_like(b), b) if start is None else (start, b - hessian.product(start))
@@ -185,8 +187,8 @@ def conjugate_gradients(product, b, precondition, rtol, dtype=np.float32):
     x, y = np.zeros_like(r), precondition(r).astype(dtype)
     p, ry = y.copy(), float(np.vdot(r, y))
     first, k = ry, 0
-    while ry > rtol**2 * first:
-        if k == MAX_ITERATIONS or ry > MAX_GROWTH * first:
+    while not ry <= rtol**2 * first:
+        if k == MAX_ITERATIONS or not ry <= MAX_GROWTH * first:  # also where it is not a number
             return None, k, 0.0
         Hp = product(p)
         step = dtype(ry / float(np.vdot(p, Hp)))
