@@ -25,7 +25,7 @@ class Objective(BaseObjective):
     name = "Bilevel"
     url = "https://github.com/benchopt/benchmark_bilevel"
     min_benchopt_version = "1.10"
-    requirements = ["numpy", "scipy", "scikit-learn", "threadpoolctl", "pip::array-api-compat", "tqdm", "psutil"]
+    requirements = ["numpy", "scipy", "scikit-learn", "threadpoolctl", "pip::array-api-compat", "psutil"]
     parameters = {"max_seconds": [5.0], "max_samples": [math.inf]}
     sampling_strategy = "callback"
     stopping_criterion = NoCriterion()

@@ -8,9 +8,11 @@ import os
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 
 from benchopt.config import get_data_path
+from filelock import FileLock
 from tqdm import tqdm
 
 OPENERS = {".bz2": bz2.open, ".gz": gzip.open}
@@ -21,12 +23,14 @@ TIMEOUT = 10
 _failed = {}  # url -> (time of the failure, sentence): one attempt a minute in one process
 _checked = set()  # (path, size, mtime) of the files whose hash was right
 
+_ELSEWHERE = "set BENCHOPT_DATA_HOME, or data_home in benchopt's configuration, to a folder that can be used"
+
 
 class DataUnavailable(Exception):
     """A data set cannot be had; the message says what to put where."""
 
 
-def fetch(key, filename, url, digest, compressed=True, content_hash=None):
+def fetch(key, filename, url, digest, compressed=True, content_hash=None, archive_digest=None):
     """Return the path of a data file whose content has the stated hash.
 
     Parameters
@@ -42,6 +46,8 @@ def fetch(key, filename, url, digest, compressed=True, content_hash=None):
     content_hash : callable or None
         ``content_hash(path) -> str`` replaces the hash of the file's bytes, for archives that exist in several
         packings of one content.
+    archive_digest : str or None
+        Published sha256 of the file as it is downloaded; a file that has it needs no look at its content.
 
     Raises
     ------
@@ -52,25 +58,29 @@ def fetch(key, filename, url, digest, compressed=True, content_hash=None):
     if content_hash is None:
         content_hash = lambda path: _hash(path, digest, OPENERS[Path(filename).suffix] if compressed else open)
 
-    def check(path, name):
+    def fault(path):
+        """Return None, or what is wrong with a file."""
         try:
+            if archive_digest is not None and _hash(path, archive_digest, open) == archive_digest:
+                return None
             found = content_hash(path)
-        except (OSError, EOFError) as error:
-            sentence = f"{name} is cut short or not readable ({error}); delete it and fetch {url} again."
-            raise DataUnavailable(sentence) from error
-        if found != digest:
-            kind, expected = _split(digest)
-            raise DataUnavailable(
-                f"{name} has {kind} {_split(found)[1][:12]}…, expected {expected[:12]}…: the file was altered or is "
-                f"another version; delete it and fetch {url} again."
-            )
+        except (OSError, EOFError, zlib.error) as error:
+            return f"is cut short or not readable ({error})"
+        kind, expected = _split(digest)
+        state = f"has {kind} {_split(found)[1][:12]}…, expected {expected[:12]}…"
+        return None if found == digest else f"{state}: the file was altered or is another version"
 
-    if not path.exists():
-        _download(url, path, check)
-    stat = path.stat()
+    try:
+        if not path.exists():
+            _download(url, path, fault)
+        stat = path.stat()
+    except OSError as error:
+        raise DataUnavailable(f"{path} cannot be read ({error}); {_ELSEWHERE}.") from error
     mark = (str(path), stat.st_size, stat.st_mtime_ns)
     if mark not in _checked:
-        check(path, path)
+        wrong = fault(path)
+        if wrong is not None:
+            raise DataUnavailable(f"{path} {wrong}; delete it and fetch {url} again.")
         _checked.add(mark)
     return path
 
@@ -90,66 +100,80 @@ def _hash(path, digest, opener):
 
 
 # ---------------------------------------------------------------------- downloads
-def _download(url, path, check):
+def _download(url, path, fault):
     when, sentence = _failed.get(url, (-1e9, ""))
     if time.monotonic() - when < 60:
         raise DataUnavailable(sentence)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        download(url, path, check)
-    except DataUnavailable:
-        raise
+        # Several processes may want the file: one fetches it, the others wait and find it there.
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            if not path.exists():
+                download(url, path, fault)
+        return
+    except PermissionError as error:
+        cause, sentence = error, f"{path} is not there and cannot be written ({error}); {_ELSEWHERE}."
+    except DataUnavailable as error:
+        cause, sentence = error, str(error)
     except Exception as error:  # whatever the network stack raises, the run goes on without this data set
-        sentence = (
-            f"{path.name} is not in {path.parent} and could not be downloaded ({type(error).__name__}); download {url} "
-            f"by hand and put it at {path}, or point benchopt's data_home to a folder that has it."
+        cause, sentence = (
+            error,
+            (
+                f"{path.name} is not in {path.parent} and could not be downloaded ({type(error).__name__}: {error}); "
+                f"download {url} by hand and put it at {path}, or point benchopt's data_home to a folder that has it."
+            ),
         )
-        _failed[url] = (time.monotonic(), sentence)
-        raise DataUnavailable(sentence) from error
+    _failed[url] = (time.monotonic(), sentence)
+    raise DataUnavailable(sentence) from cause
 
 
-def download(url, path, check):
+def download(url, path, fault):
     """Fetch ``url`` to ``path`` with a progress bar; a broken download is taken up again where it stopped.
 
     What has arrived so far is kept beside ``path`` with the ending ``.part``, in this call and between calls. A
-    process works on a part of its own, so that two of them never write to one file. ``check(part, name)`` raises
-    if the complete file is not the right one; it is then removed.
+    file that was put together from pieces and is wrong is fetched once more as a whole.
+
+    Parameters
+    ----------
+    url : str
+    path : Path
+    fault : callable
+        ``fault(part) -> str or None`` says what is wrong with the complete file.
+
+    Raises
+    ------
+    DataUnavailable
+        If what the server sends is not the right file; it is not kept.
+    OSError, http.client.HTTPException
+        If the connection fails and nothing more comes.
     """
-    kept = path.with_name(f"{path.name}.part")
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    _take_over(kept, part)
-    try:
-        size = -1
-        while True:
-            try:
-                _receive(url, part, path.name)
-                break
-            except (OSError, http.client.HTTPException):
-                if _size(part) <= max(size, 0):  # nothing came: no use in asking again
-                    raise
-                size = _size(part)
-        try:
-            check(part, f"what {url} sent")
-        except Exception:
-            part.unlink()
-            raise
-        os.replace(part, path)
-    finally:
-        if part.exists():
-            os.replace(part, kept)
-
-
-def _take_over(kept, part):
-    """Rename to ``part`` what an earlier attempt has left, if no other process is at work on it."""
-    base = kept.name.removesuffix(".part")
-    # A live download writes, or gives up, within the time-out: a part that is older has lost its process.
-    orphans = [p for p in kept.parent.glob(f"{base}.*.part") if time.time() - p.stat().st_mtime > 2 * TIMEOUT]
-    for candidate in (kept, *orphans):
-        try:
-            os.rename(candidate, part)
+    part = path.with_name(f"{path.name}.part")
+    for _ in range(2):
+        in_pieces = _receive_all(url, part, path.name)
+        wrong = fault(part)
+        if wrong is None:
+            os.replace(part, path)
             return
-        except FileNotFoundError:
-            pass
+        part.unlink()
+        if not in_pieces:
+            break
+    raise DataUnavailable(
+        f"what {url} sends {wrong}; get {path.name} elsewhere and put it at {path}, or run again later."
+    )
+
+
+def _receive_all(url, part, name):
+    """Bring ``part`` to its full length; return whether it came in several pieces, those of earlier calls included."""
+    in_pieces = _size(part) > 0
+    while True:
+        size = _size(part)
+        try:
+            _receive(url, part, name)
+            return in_pieces
+        except (OSError, http.client.HTTPException):
+            if _size(part) <= size:  # nothing came: no use in asking again
+                raise
+            in_pieces = True
 
 
 def _size(path):
@@ -176,7 +200,7 @@ def _receive(url, part, name):
         total = have + int(length) if length else None
         bar = tqdm(desc=name, total=total, initial=have, unit="B", unit_scale=True, unit_divisor=1024)
         with bar, open(part, "ab" if have else "wb") as file:
-            while piece := answer.read(1 << 16):
+            while piece := answer.read1(1 << 16):
                 file.write(piece)
                 bar.update(len(piece))
     if total is not None and _size(part) < total:

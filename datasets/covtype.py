@@ -14,6 +14,7 @@ FILE = {
     "filename": "covtype.data.gz",
     "url": "https://ndownloader.figshare.com/files/5976039",  # scikit-learn's copy
     "digest": "0a9371cef7c964b5475d6053cc3e0894a5aa6f65ad1ed3ecb01c45aa96217945",  # of the decompressed text
+    "archive_digest": "614360d0257557dd1792834a85a1cdebfadc3c4f30b011d56afee7ffb5b15771",  # published, of the .gz
 }
 FEATURES, CLASSES = 54, 7
 
@@ -34,7 +35,7 @@ class Dataset(BaseDataset):
 
     name = "covtype"
     parameters = {"seed": [2442]}
-    requirements = ["numpy", "scikit-learn", "tqdm"]
+    requirements = ["numpy", "scikit-learn", "filelock", "tqdm"]
 
     def prepare(self):
         fetch(**FILE)
@@ -59,11 +60,11 @@ class Dataset(BaseDataset):
             source="UCI Machine Learning Repository, Covertype; scikit-learn's copy (`sklearn.datasets.fetch_covtype`)",
             licence="CC BY 4.0 (UCI)",
             splits={name: len(y) for name, (_, y) in splits.items()},
-            hashes={"covtype.data": FILE["digest"]},
+            hashes={"covtype.data.gz": FILE["archive_digest"], "covtype.data": FILE["digest"]},
         )
         problem = regularisation(
             "covtype", splits, penalty=("exp_classes", 1.0), outer_size=CLASSES, n_classes=CLASSES, card=card,
             init=lambda rng: (np.zeros(FEATURES * CLASSES), np.full(CLASSES, -2.0)), data_seed=self.seed,
-            reference_tolerance=1e-10, adjoint_tolerance=1e-8, checkpoints_per_octave=1.0,
+            reference_tolerance=1e-10, adjoint_tolerance=1e-8, checkpoints_per_octave=1.0, max_checkpoints=20,
         )  # fmt: skip
         return dict(problem=problem)

@@ -30,7 +30,7 @@ class Dataset(BaseDataset):
 
     name = "ijcnn1"
     parameters = {"split": ["poster"]}
-    requirements = ["numpy", "scikit-learn"]
+    requirements = ["numpy", "scikit-learn", "filelock", "tqdm"]
 
     def prepare(self):
         for name, sha256 in FILES.items():

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 from benchopt import BaseDataset
 from sklearn.model_selection import train_test_split
@@ -42,7 +44,7 @@ def ji(images, labels, corruption, seed):
     """
     stream = np.random.default_rng(seed)
     y_train = labels[:TRAIN]
-    wrong = stream.permutation(TRAIN)[: int(corruption * TRAIN)]
+    wrong = stream.permutation(TRAIN)[: math.floor(corruption * TRAIN + 1e-6)]
     noisy = y_train.copy()
     noisy[wrong] = (noisy[wrong] + stream.integers(1, 10, size=len(wrong))) % 10
 
@@ -70,7 +72,7 @@ class Dataset(BaseDataset):
 
     name = "mnist_cleaning"
     parameters = {"version": ["dagreou"], "corruption": [0.5], "seed": [32]}
-    requirements = ["numpy", "scikit-learn", "tqdm"]
+    requirements = ["numpy", "scikit-learn", "filelock", "tqdm"]
 
     def prepare(self):
         mnist.fetch_files()

@@ -1,14 +1,13 @@
 """Files of data sets: altered or cut ones are refused by name; downloads are checked, and go on where they stopped."""
 
+import concurrent.futures
 import contextlib
 import gzip
 import hashlib
 import http.server
 import io
-import os
 import tarfile
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -51,14 +50,19 @@ MADE_UP = {
 
 
 @pytest.mark.parametrize("name", MADE_UP)
-@pytest.mark.parametrize("fault", ["altered", "cut"])
-def test_altered_or_cut_file_is_refused_by_name(name, fault, data_home):
+@pytest.mark.parametrize("fault", ["altered", "cut", "damaged"])
+def test_altered_cut_or_damaged_file_is_refused_by_name(name, fault, data_home):
     filename, content = MADE_UP[name]
-    (data_home / filename).write_bytes(content if fault == "altered" else content[: len(content) // 2])
+    if fault == "cut":
+        content = content[: len(content) // 2]
+    elif fault == "damaged":  # the compressed bytes themselves
+        content = content[:20] + b"\xff" * 40 + content[60:]
+    (data_home / filename).write_bytes(content)
     answer = helpers.dataset_module(name).Dataset.get_instance().get_data()
     assert answer["problem"] is None
     assert str(data_home / filename) in answer["reason"]
-    told = "is cut short or not readable" if fault == "cut" and name != "mnist_cleaning" else "the file was altered or"
+    compressed = fault != "altered" and name != "mnist_cleaning"  # MNIST's hash is that of the compressed file
+    told = "is cut short or not readable" if compressed else "the file was altered or"
     assert told in answer["reason"]
     assert "delete it and fetch https://" in answer["reason"]
 
@@ -143,7 +147,7 @@ def test_broken_download_is_taken_up_where_it_stopped(data_home, capsys):
     assert path.read_bytes() == CONTENT
     assert server.asked == [None, "bytes=100000-", "bytes=200000-"]
     assert "rows.bin: 100%" in capsys.readouterr().err
-    assert [p.name for p in path.parent.iterdir()] == ["rows.bin"]
+    assert [p.name for p in path.parent.iterdir() if not p.name.endswith(".lock")] == ["rows.bin"]
 
 
 def test_interrupted_download_is_taken_up_by_the_next_call(data_home, monkeypatch):
@@ -162,15 +166,11 @@ def test_interrupted_download_is_taken_up_by_the_next_call(data_home, monkeypatc
     assert server.asked == [None, f"bytes={kept}-"]
 
 
-@pytest.mark.parametrize("age", [0, 3600])
-def test_part_of_a_killed_process_is_taken_over_once_it_is_old(data_home, age):
-    part = data_home / "mnist" / "rows.bin.999999.part"
-    part.write_bytes(CONTENT[:1000])
-    os.utime(part, (time.time() - age,) * 2)
-    with serve() as (url, server):
-        assert fetch_rows(url).read_bytes() == CONTENT
-    assert server.asked == ["bytes=1000-" if age else None]
-    assert part.exists() == (age == 0), "a part that is being written belongs to another process"
+def test_processes_that_want_one_file_fetch_it_once(data_home):
+    with serve() as (url, server), concurrent.futures.ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(fetch_rows, [url] * 4))  # threads lock each other out as processes do
+    assert paths[0].read_bytes() == CONTENT
+    assert server.asked == [None]
 
 
 def test_server_without_ranges_sends_the_whole_file(data_home):
@@ -187,8 +187,53 @@ def test_part_that_is_complete_or_too_long(data_home, length):
     assert len(server.asked) == (1 if length == len(CONTENT) else 2)
 
 
-def test_wrong_content_is_not_kept(data_home):
-    with serve(content=CONTENT[:-1] + b"?") as (url, _), pytest.raises(data.DataUnavailable) as error:
-        fetch_rows(url)
-    assert f"what {url} sent has sha256" in str(error.value)
-    assert list((data_home / "mnist").iterdir()) == []
+def test_pieces_that_do_not_fit_are_fetched_anew_as_a_whole(data_home):
+    (data_home / "mnist" / "rows.bin.part").write_bytes(bytes(1000))
+    with serve() as (url, server):
+        assert fetch_rows(url).read_bytes() == CONTENT
+    assert server.asked == ["bytes=1000-", None]
+
+
+@pytest.mark.parametrize("break_after", [None, 200_000])
+def test_wrong_content_is_not_kept_and_not_fetched_again_at_once(data_home, break_after):
+    with serve(content=CONTENT[:-1] + b"?", break_after=break_after) as (url, server):
+        sentences = set()
+        for _ in range(2):
+            with pytest.raises(data.DataUnavailable) as error:
+                fetch_rows(url)
+            sentences.add(str(error.value))
+    (sentence,) = sentences
+    assert f"what {url} sends has sha256" in sentence
+    assert f"put it at {data_home / 'mnist' / 'rows.bin'}" in sentence
+    assert len(server.asked) == (1 if break_after is None else 4), "pieces are tried once more"
+    assert not [p for p in (data_home / "mnist").iterdir() if not p.name.endswith(".lock")]
+
+
+def test_archive_with_the_published_hash_is_taken_as_it_is(data_home):
+    (data_home / "mnist" / "rows.bin").write_bytes(CONTENT)
+    published, never = hashlib.sha256(CONTENT).hexdigest(), lambda path: pytest.fail("looked at the content")
+    path = data.fetch("mnist", "rows.bin", "no address", "digest", True, never, published)
+    assert path.read_bytes() == CONTENT
+
+
+def test_folder_that_cannot_be_written_is_named(data_home, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", str(data_home))
+
+    monkeypatch.setattr(data, "FileLock", refuse)
+    with pytest.raises(data.DataUnavailable, match=r"cannot be written .*Permission denied.*BENCHOPT_DATA_HOME"):
+        fetch_rows("http://127.0.0.1:9/rows.bin")
+
+
+def test_folder_that_cannot_be_searched_is_named(data_home, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(data.Path, "exists", refuse)
+    with pytest.raises(data.DataUnavailable, match=r"cannot be read .*Permission denied.*BENCHOPT_DATA_HOME"):
+        fetch_rows("http://127.0.0.1:9/rows.bin")
+
+
+def test_cause_of_a_failed_download_is_said(data_home):
+    with pytest.raises(data.DataUnavailable, match=r"could not be downloaded \(URLError: .*refused.*by hand"):
+        fetch_rows("http://127.0.0.1:9/rows.bin")
