@@ -61,7 +61,7 @@ class Card:
     source: str
     licence: str
     splits: dict = dataclasses.field(default_factory=dict)  # split name -> rows
-    hashes: dict = dataclasses.field(default_factory=dict)  # file -> sha256
+    hashes: dict = dataclasses.field(default_factory=dict)  # file -> sha256, or md5 marked as such
     notes: str = ""
 
 
@@ -92,8 +92,10 @@ class Problem:
         Optimal value of h, from a deterministic solve of the problem's own.
     data_seed : int
         Seed of the one shuffle of the rows.
-    max_evaluations_per_decade : float
-        Checkpoints per factor 10 of iterations; less where the reference is dear.
+    checkpoints_per_octave : float
+        Rows for each doubling of the iterations; fewer where the reference is dear.
+    max_checkpoints : int
+        Most rows of a run, its start and its end included.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Problem:
     h_star: float | None = None
     data_seed: int = 0
     checkpoints_per_octave: float = 2.0
+    max_checkpoints: int = 1000
 
     @property
     def inner_size(self):

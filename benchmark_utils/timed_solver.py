@@ -7,6 +7,7 @@ nothing but the count, plus one last row where a budget ends the run.
 
 import math
 import time
+import warnings
 
 import numpy as np
 from benchopt import BaseSolver
@@ -17,15 +18,20 @@ from benchmark_utils.ledger import ORACLES
 LOOK_EVERY = 0.25
 
 
-def checkpoints(per_octave=2.0):
-    """Yield increasing iteration counts, ``per_octave`` of them for each doubling: 1, 2, 3, 4, 6, 8, 11, 16, ..."""
-    last, j = 0, 0
-    while True:
+def checkpoints(per_octave=2.0, at_most=math.inf):
+    """Yield increasing iteration counts, ``per_octave`` of them for each doubling: 1, 2, 3, 4, 6, 8, 11, 16, ...
+
+    After ``at_most`` of them come counts that no run reaches.
+    """
+    last, j, n = 0, 0, 0
+    while n < at_most:
         count = round(2 ** (j / per_octave))
         if count > last:
             yield count
-            last = count
+            last, n = count, n + 1
         j += 1
+    while True:
+        yield 1 << 62
 
 
 def put_at_start(solver, problem, seed=0, **rules):
@@ -115,8 +121,12 @@ class TimedSolver(BaseSolver):
         self.ledger_totals = np.zeros(len(ORACLES), np.int64)
         self._timed(self.begin)
         pace = 0.0  # seconds of the slowest recent iteration, to size the next advance
-        for target in checkpoints(self.problem.checkpoints_per_octave):
-            if not callback() or self._finished():
+        # Two rows are the start and the end.
+        for target in checkpoints(self.problem.checkpoints_per_octave, self.problem.max_checkpoints - 2):
+            if not callback():
+                self._warn_if_cut()
+                return
+            if self._finished():
                 return
             while self.n_iter < target and not self._finished():
                 n = min(target - self.n_iter, self.longest_advance, self._affordable())
@@ -124,6 +134,15 @@ class TimedSolver(BaseSolver):
                     n = max(1, min(n, int(LOOK_EVERY / pace)))
                 pace = max(self._timed(self.advance, n) / n, pace / 2)
                 self.n_iter += n - self.unfinished
+
+    def _warn_if_cut(self):
+        if not self._finished():
+            warnings.warn(
+                f"{self.name} was stopped by benchopt's --timeout (wall time, evaluation included) or --max-runs after "
+                f"{self.seconds:.3g} s of solver time, before its budget was spent; raise them, and pass --no-cache, "
+                "since benchopt keeps the cut curve.",
+                stacklevel=2,
+            )
 
     def _timed(self, work, *args):
         self._work_began = time.perf_counter()

@@ -1,6 +1,8 @@
 """The clock waits for the device, leaves out evaluation and compilation, and feels the synchronisation."""
 
+import dataclasses
 import time
+import warnings
 
 import jax
 import pytest
@@ -135,3 +137,28 @@ def test_budgets_end_the_run_and_the_last_row_is_recorded():
     solver.run(lambda: True)
     per_iteration = 4 * 16
     assert 10_000 <= solver.ledger_totals.sum() <= 10_000 + 10 * per_iteration
+
+
+# ---------------------------------------------------------------------- rows
+def rows_of(n_iter, **fields):
+    """Return the iteration counts of the rows of a run on a problem with these fields."""
+    problem = dataclasses.replace(helpers.small_quadratic(), **fields)
+    solver, rows = helpers.make_solver(SOBA, problem, n_iter, backend="torch", batch_size=16), []
+    solver.run(lambda: rows.append(solver.n_iter) or True)
+    return rows
+
+
+def test_rows_are_at_most_as_many_as_the_problem_allows_start_and_end_included():
+    assert rows_of(100, checkpoints_per_octave=1.0) == [0, 1, 2, 4, 8, 16, 32, 64, 100]
+    assert rows_of(100, checkpoints_per_octave=1.0, max_checkpoints=6) == [0, 1, 2, 4, 8, 100]
+    assert rows_of(100, checkpoints_per_octave=1.0, max_checkpoints=2) == [0, 100]
+
+
+def test_run_that_is_stopped_from_outside_says_so():
+    solver = helpers.make_solver(SOBA, helpers.small_quadratic(), 100, backend="torch", batch_size=16)
+    with pytest.warns(UserWarning, match=r"SOBA was stopped by benchopt's --timeout .* raise them"):
+        solver.run(lambda: solver.n_iter < 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solver.run(lambda: solver.n_iter < 100)  # the budget was spent at the same time
+        solver.run(lambda: True)

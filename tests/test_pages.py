@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 import helpers
 from benchmark_utils.environment import environment
 from benchmark_utils.labels import short_names
+from tools.summary import summary
 
 PLOT = helpers.load(helpers.ROOT / "plots" / "bilevel_curves.py")
 
@@ -25,7 +26,7 @@ def results(values, diverged=(), name="SOBA[backend=jax,step_size=0.1]"):
                 dataset_name="d", objective_name="o", solver_name=name, idx_rep=rep, stop_val=k,
                 time=n_iter * 0.5 + 0.01 * rep, p_solver_backend="jax", p_solver_step_size=0.1,
                 objective_value=value, objective_n_samples=64 * n_iter, objective_n_iter=n_iter,
-                objective_diverged=int(rep in diverged and k == len(run) - 1),
+                objective_compile_time=0.0, objective_diverged=int(rep in diverged and k == len(run) - 1),
             ))  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -91,3 +92,11 @@ def test_environment_record_is_complete(backend):
     assert record["seed"] == 7
     assert record["matmul_precision"] == "highest"
     assert record["versions"][backend].split("+")[0] == record[backend].split("+")[0]
+
+
+def test_summary_counts_runs_that_ended_before_their_budget():
+    df = results([[8, 4, 2, 1], [10, 5, 3], [12, 6, np.nan]], diverged=(2,))
+    table = summary(df.assign(p_obj_max_seconds=2.0, p_obj_max_samples=np.inf))
+    assert table[["runs", "diverged", "cut"]].to_numpy().tolist() == [[3, 1, 1]]
+    table = summary(df.assign(p_obj_max_seconds=60.0, p_obj_max_samples=128.0))
+    assert table[["runs", "diverged", "cut"]].to_numpy().tolist() == [[3, 1, 0]]

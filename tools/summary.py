@@ -33,6 +33,9 @@ def summary(df):
         problem=df.dataset_name.str.split("[").str[0],
         solver=df.solver_name.map(short_names(df)),
     )
+    # Ended by benchopt's timeout (or by the solver itself) before the budget was spent.
+    spent = (df.time >= df.p_obj_max_seconds) | (df.objective_n_samples >= df.p_obj_max_samples)
+    df["cut"] = ~spent & (df.objective_diverged == 0)
     runs = df.groupby(["problem", "solver", "idx_rep"])
     last = runs.agg(
         start=("objective_value", "first"),
@@ -43,9 +46,11 @@ def summary(df):
         seconds=("time", "last"),
         compile_s=("objective_compile_time", "last"),
         diverged=("objective_diverged", "max"),
+        cut=("cut", "last"),
     )
     table = last.groupby(["problem", "solver"]).median()
-    table["diverged"] = last.groupby(["problem", "solver"]).diverged.sum()
+    for name in ("diverged", "cut"):
+        table[name] = last.groupby(["problem", "solver"])[name].sum()
     table.insert(0, "runs", last.groupby(["problem", "solver"]).size())
     return table.reset_index()
 
@@ -55,7 +60,7 @@ def main(path=None):
     path = Path(path) if path else newest()
     table = summary(read_results(path))
     formats = {"start": "{:.2e}", "best": "{:.2e}", "last": "{:.2e}", "seconds": "{:.2f}", "compile_s": "{:.1f}"}
-    integers = dict.fromkeys(("iterations", "samples", "diverged"), "{:,.0f}")
+    integers = dict.fromkeys(("iterations", "samples", "diverged", "cut"), "{:,.0f}")
     print(f"\nSquared stationarity ‖grad h‖², medians over repetitions ({path.name})\n")
     columns = {name: [form.format(v) for v in table[name]] for name, form in (formats | integers).items()}
     print(table.assign(**columns).to_string(index=False))
