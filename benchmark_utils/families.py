@@ -99,5 +99,5 @@ def _loss_and_error(loss, data, z):
     """Return (mean loss, share of wrong predictions) of the linear model z on (features, targets)."""
     features, targets = data
     u = features @ z
-    wrong = np.sign(u) != targets if u.ndim == 1 else u.argmax(axis=1) != targets.argmax(axis=1)
+    wrong = np.where(u >= 0, 1, -1) != targets if u.ndim == 1 else u.argmax(axis=1) != targets.argmax(axis=1)
     return float(np.mean(GLM_LOSSES[loss].value(xp, u, targets))), float(np.mean(wrong))

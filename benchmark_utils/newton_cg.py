@@ -29,6 +29,9 @@ SINGLE_RTOL = 1e-4
 #: float32 that happens where the penalty is below its rounding; float64 takes over.
 MAX_ITERATIONS, MAX_GROWTH = 500, 1e6
 
+#: Runs of conjugate gradients for one system, and the factor of its tolerance that is accepted at the rounding level.
+MAX_ROUNDS, SLACK = 12, 100.0
+
 
 class Hessian:
     """H at fixed predictions.
@@ -122,7 +125,7 @@ class Frozen(NamedTuple):
     excess: float  # iterations spent since beyond that rate
 
 
-def solve(hessian, single, b, start, rtol, frozen):
+def solve(hessian, single, b, start, rtol, frozen, checked=True):
     """Return ``(H^-1 b, Frozen)``: conjugate gradients with the frozen preconditioner, renewed where it is outdated.
 
     Parameters
@@ -133,11 +136,14 @@ def solve(hessian, single, b, start, rtol, frozen):
     rtol : float
         Reduction of the residual in the norm of the preconditioner, relative to b.
     frozen : Frozen or None
+    checked : bool
+        Whether the last residual is computed in float64. A step of Newton's method does without, since the gradient
+        that follows tells.
 
     Returns
     -------
     x : array, shape of q
-        NaN where float64 failed too.
+        NaN where float64 failed too, or where, ``checked``, it does not come within `SLACK` of ``rtol``.
     frozen : Frozen
     """
     if not b.any():
@@ -145,26 +151,31 @@ def solve(hessian, single, b, start, rtol, frozen):
     if frozen is None or frozen.excess > PATIENCE:
         frozen = Frozen(BlockPreconditioner(single), None, 0.0)
     x, r = (np.zeros_like(b), b) if start is None else (start, b - hessian.product(start))
-    size, work = _norm(b, frozen.precondition), single
-    for _ in range(10):
+    size, work, last = _norm(b, frozen.precondition), single, np.inf
+    for _ in range(MAX_ROUNDS):
         left = 1.0 if r is b else _norm(r, frozen.precondition) / size
         if not left > rtol:  # also where the numbers are not finite
-            break
+            return x, frozen
+        if left > 0.5 * last:  # rounding level of this precision
+            if work is hessian:
+                break
+            work = hessian
+        last = left
         asked = max(SINGLE_RTOL, 0.5 * rtol / left)
         change, iterations, decades = conjugate_gradients(work.product, r, frozen.precondition, asked, work.q.dtype)
         if change is None and work is hessian:
-            return np.full_like(b, np.nan), frozen
+            break
         if change is None:
-            work, frozen = hessian, frozen._replace(excess=frozen.excess + iterations)
+            work, last, frozen = hessian, np.inf, frozen._replace(excess=frozen.excess + iterations)
             continue
         x = x + change
         rate = iterations / max(decades, 1.0)
         frozen = frozen._replace(rate=rate) if frozen.rate is None else frozen
         frozen = frozen._replace(excess=frozen.excess + max(0.0, iterations - frozen.rate * decades))
-        if asked > SINGLE_RTOL:
-            break  # what is left is below rtol
+        if asked > SINGLE_RTOL and not checked:
+            return x, frozen  # what is left is below rtol
         r = b - hessian.product(x)
-    return x, frozen
+    return (x if left <= SLACK * rtol else np.full_like(b, np.nan)), frozen
 
 
 def _norm(r, precondition):

@@ -139,7 +139,7 @@ class GLMReference:
             if size <= self.tolerance or not np.isfinite(size):
                 break
             rtol = min(0.1, max(0.1 * np.sqrt(size), 0.1 * self.tolerance / size))
-            step, frozen = self._solve_system(u, w, q, -gradient, None, rtol, frozen)
+            step, frozen = self._solve_system(u, w, q, -gradient, None, rtol, frozen, False)
             if not np.isfinite(step).all():
                 gradient = np.full_like(gradient, np.nan)  # given up: nothing is known at this x
                 break
@@ -158,13 +158,13 @@ class GLMReference:
             z, u, gradient, value, size = z_new, u_new, gradient_new, value_new, size_new
         return z, u, gradient, frozen
 
-    def _solve_system(self, u, w, q, b, start, rtol, frozen):
+    def _solve_system(self, u, w, q, b, start, rtol, frozen, checked=True):
         """Return (H^{-1} b at the predictions u, preconditioner for the next system)."""
         if self.size <= DENSE_LIMIT and self.size**2 * self.A.shape[0] <= DENSE_PRODUCTS:
             factor = scipy.linalg.cho_factor(self.dense_hessian(u, w, q), check_finite=False)
             return scipy.linalg.cho_solve(factor, b.ravel(), check_finite=False).reshape(b.shape), None
         single, double = self._single_hessian(u, w, q), self.hessian(u, w, q)
-        return newton_cg.solve(double, single, b, start, rtol, frozen)
+        return newton_cg.solve(double, single, b, start, rtol, frozen, checked)
 
     def dense_hessian(self, u, w, q):
         """Return H as a matrix of shape (p, p)."""

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import scipy.sparse
 from benchopt.benchmark import Benchmark
 from numpy.testing import assert_allclose
@@ -43,10 +44,21 @@ def step_solvers():
 
 
 @functools.cache
-def dataset_problem(name, **parameters):
-    """Return the Problem of a data set of the project, or None where its data cannot be had here."""
+def _data(name, **parameters):
     (cls,) = Benchmark(ROOT).check_dataset_patterns([name], class_only=True)
-    return cls.get_instance(**parameters).get_data()["problem"]
+    return cls.get_instance(**parameters).get_data()
+
+
+def dataset_problem(name, **parameters):
+    """Return the Problem of a data set of the project; skip the test where its data cannot be had here.
+
+    A file that is here and is refused, by its hash say, fails the test.
+    """
+    data = _data(name, **parameters)
+    if data["problem"] is None:
+        absent = "could not be downloaded" in data["reason"] or "cannot be written" in data["reason"]
+        (pytest.skip if absent else pytest.fail)(data["reason"])
+    return data["problem"]
 
 
 def dataset_module(name):

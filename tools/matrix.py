@@ -4,7 +4,7 @@ Usage: python -m tools.matrix [data set ...] [solver file stem ...]
 
 Every solver does one outer iteration of every problem on both backends, in float32, with the parameters of its file.
 This takes some minutes and needs all data sets; with names of data sets their columns are renewed, with stems
-(``soba hoag``) the rows of these solvers, where data that cannot be had here leave the cell "not tried".
+(``soba hoag``) the rows of these solvers. Cells whose data cannot be had here stay as they are, or "not tried".
 """
 
 import re
@@ -23,14 +23,16 @@ BACKENDS = ("jax", "torch")
 #: Outer iterations of one run, and the seconds after which a loop on the host is ended in the middle of one.
 N_ITER, MAX_SECONDS = 1, 10.0
 
-NOT_TRIED = "not tried"
+UNFINISHED, NOT_TRIED = "unfinished", "not tried"
+OUTCOMES = ("runs", "diverges", UNFINISHED)
 
 HEADER = """# Which solver runs where
 
 Written by `python -m tools.matrix`: a backend is named where one outer iteration in float32 with the parameters of
-the file ended in finite numbers; "diverges" after it where they did not. Loops on the host get 10 seconds, which may
-end them before. Numbers stand for the sentence with which a solver declines, below the table. `benchopt run` skips
-these combinations with the same sentence. What is declined for its memory depends on the memory of the machine.
+the file ended in finite numbers, with "diverges" after it where they did not, and "unfinished" where 10 seconds were
+not enough (loops on the host solve the inner problem in one iteration). Numbers stand for the sentence with which a
+solver declines, below the table. `benchopt run` skips these combinations with the same sentence. What is declined for
+its memory depends on the memory of the machine.
 """
 
 
@@ -42,8 +44,9 @@ def outcome(cls, problem, backend):
         return reason
     solver.run(lambda: True)
     result = solver.get_result()
-    finite = all(np.isfinite(result[name]).all() for name in ("z", "x"))
-    return "runs" if finite else "diverges"
+    if not all(np.isfinite(result[name]).all() for name in ("z", "x")):
+        return "diverges"
+    return "runs" if result["n_iter"] == N_ITER else UNFINISHED
 
 
 def cell(outcomes, sentences):
@@ -52,8 +55,8 @@ def cell(outcomes, sentences):
         return NOT_TRIED
     parts = []
     for backend, what in outcomes.items():
-        if what in ("runs", "diverges"):
-            parts.append(backend if what == "runs" else f"{backend} diverges")
+        if what in OUTCOMES:
+            parts.append(backend if what == "runs" else f"{backend} {what}")
             continue
         if what not in sentences:
             sentences.append(what)
@@ -110,16 +113,15 @@ def main(chosen):
     if unknown:
         raise SystemExit(f"neither a data set nor a solver file: {', '.join(sorted(unknown))}")
     stems = [stem for stem in classes if stem in chosen]
-    table = read_page() if chosen else {}
+    table = read_page() if PAGE.exists() else {}
     order = [cls.name for cls in classes.values()]
     table = {key: outcomes for key, outcomes in table.items() if key[0] in order}
     for name in [name for name in names if name in chosen] or names:
         try:
             table = renewed(table, name, [classes[stem] for stem in stems or classes])
         except SystemExit as error:  # its data cannot be had
-            if not stems:
-                raise
-            print(f"{name} is not tried: {error}")
+            print(f"{name}: left as it is. {error}")
+            continue
         table = dict(sorted(table.items(), key=lambda item: (order.index(item[0][0]), item[0][1])))
         PAGE.write_text(page(table))
 

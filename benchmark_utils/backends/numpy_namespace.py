@@ -17,6 +17,10 @@ def _logsumexp(u, axis):  # twice as fast as SciPy's, which also sees to infinit
     return np.log(np.exp(u - largest).sum(axis=axis)) + largest.squeeze(axis)
 
 
+def _sum(a, axis=None):  # NumPy's own takes six times as long on rows of a few entries
+    return np.einsum("ij->i", a) if a.ndim == 2 and axis == 1 else np.sum(a, axis=axis)
+
+
 def _split_sizes(vector, sizes):
     return np.split(vector, np.cumsum(sizes)[:-1])
 
@@ -26,6 +30,7 @@ xp = types.SimpleNamespace(
     **{name: getattr(np, name) for name in dir(np) if not name.startswith("_")}
     | {
         "logsumexp": _logsumexp,
+        "sum": _sum,
         "sigmoid": scipy.special.expit,
         "segment_sum": _segment_sum,
         "split_sizes": _split_sizes,
