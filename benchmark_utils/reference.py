@@ -168,17 +168,7 @@ class GLMReference:
 
     def dense_hessian(self, u, w, q):
         """Return H as a matrix of shape (p, p)."""
-        k, c = self.A.shape[1], self.inner.n_classes
-        curvature = self._curvature(u, w)
-        if c == 1:
-            return self.A.T @ (curvature(np.ones_like(u))[:, None] * self.A) + np.diag(q)
-        H = np.zeros((k, c, k, c))
-        for j, unit in enumerate(np.eye(c)):
-            curved = curvature(np.broadcast_to(unit, u.shape))
-            for i in range(j + 1):
-                H[:, i, :, j] = self.A.T @ (curved[:, i, None] * self.A)
-                H[:, j, :, i] = H[:, i, :, j].T
-        return H.reshape(self.size, self.size) + np.diag(q.ravel())
+        return self.hessian(u, w, q).data_matrix() + np.diag(q.ravel())
 
     def _cross(self, x, z, u, v):
         """Return C v, shape (d,)."""
