@@ -49,3 +49,15 @@ def get_backend(backend, device="auto", precision="float32"):
 
 def _module(backend):
     return importlib.import_module(f"benchmark_utils.backends.{backend.replace('-', '_')}_backend")
+
+
+def at_positions(f, args, positions):
+    """Return ``f`` as a function of its arguments at the positions, the others being those of ``args``."""
+
+    def function(*chosen):
+        full = list(args)
+        for position, value in zip(positions, chosen, strict=True):
+            full[position] = value
+        return f(*full)
+
+    return function

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from benchmark_utils.backends import at_positions
 from benchmark_utils.backends.jax_counts import PendingCount, TracedCounts
 from benchmark_utils.ledger import ORACLES
 from benchmark_utils.sampling import Blocks
@@ -92,14 +93,7 @@ class JaxBackend:
 
     def vjp(self, f, args, v, wrt):
         """Return ``f(*args)`` and the pullbacks of v to the positions ``wrt``."""
-
-        def partial(*chosen):
-            full = list(args)
-            for position, value in zip(wrt, chosen, strict=True):
-                full[position] = value
-            return f(*full)
-
-        value, pullback = jax.vjp(partial, *(args[i] for i in wrt))
+        value, pullback = jax.vjp(at_positions(f, args, wrt), *(args[i] for i in wrt))
         return value, pullback(v)
 
     def vjp_rows(self, f, x, rows):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from benchmark_utils.backends import torch_backend
+from benchmark_utils.backends import at_positions, torch_backend
 from benchmark_utils.backends.torch_backend import TorchBackend, all_finite
 from benchmark_utils.ledger import ORACLES
 
@@ -49,14 +49,7 @@ class CompiledTorchBackend(TorchBackend):
 
     def vjp(self, f, args, v, wrt):
         """Return ``f(*args)`` and the pullbacks of v to the positions ``wrt``."""
-
-        def partial(*chosen):
-            full = list(args)
-            for position, value in zip(wrt, chosen, strict=True):
-                full[position] = value
-            return f(*full)
-
-        value, pullback = torch.func.vjp(partial, *(args[i] for i in wrt))
+        value, pullback = torch.func.vjp(at_positions(f, args, wrt), *(args[i] for i in wrt))
         return value, pullback(v)
 
     def vjp_rows(self, f, x, rows):
