@@ -159,10 +159,12 @@ def test_problem_page_says_what_is_measured(name):
 
 
 @pytest.mark.parametrize("name", problem_cards.names())
-def test_problem_page_states_sizes_hashes_and_the_value_at_the_start(name):
+def test_problem_page_states_the_card_and_the_value_at_the_start(name):
     page = problem_cards.read_page()
     for call, problem in loaded(name):
         assert f"| z, x | {problem.inner_size:,} and {problem.outer_size:,} entries |" in page[call]
+        for text in (problem.card.formula, problem.card.source, problem.card.licence, problem.card.notes):
+            assert text in page[call]
         for digest in problem.card.hashes.values():
             assert digest.rpartition(":")[2] in page[call]
         if name in QUICK:
