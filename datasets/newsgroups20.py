@@ -102,8 +102,8 @@ class Dataset(BaseDataset):
             licence="not stated by the source",
             splits={name: len(y) for name, (_, y) in splits.items()},
             hashes={"20news-bydate.tar.gz": ARCHIVE, "20news-bydate documents": DOCUMENTS},
-            notes="mini-batch methods stay far from the exact inner solution for minutes, so h hardly moves while F and "
-            "the errors at the solver's own z fall: compare methods on those",
+            notes="mini-batch methods stay far from the exact inner solution for minutes, so h hardly moves while F "
+            "and the errors at the solver's own z fall: compare methods on those",
         )
         problem = regularisation(
             "newsgroups20", splits, penalty=("exp_features", 1 / (p * CLASSES)), outer_size=p, n_classes=CLASSES,
