@@ -12,6 +12,7 @@ import tarfile
 import numpy as np
 import psutil
 import pytest
+import scipy.linalg
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import fetch_20newsgroups_vectorized, load_files
@@ -283,10 +284,24 @@ def test_outdated_preconditioner_is_built_anew(preconditioner):
     problem = helpers.small_classes()
     x = np.full(4, -2.0)
     first = problem.reference.solve(x)
+    first = first._replace(frozen=first.frozen._replace(excess=0.0))
     assert problem.reference.solve(x + 1e-3, first).frozen.precondition is first.frozen.precondition
     patience = newton_cg.PATIENCE_WHOLE if preconditioner == "whole" else newton_cg.PATIENCE
     outdated = first._replace(frozen=first.frozen._replace(excess=patience + 1))
     assert problem.reference.solve(x + 1e-3, outdated).frozen.precondition is not first.frozen.precondition
+
+
+def test_matrix_from_a_sample_of_the_rows_is_close_and_has_all_rare_ones():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((20_000, 6))
+    A[:, 5] = 0
+    A[:3, 5] = 80  # a feature of three rows
+    hessian = newton_cg.Hessian(A, A.T, lambda du: du / len(A), np.full(6, 1e-3))
+    whole, estimate = hessian.data_matrix(), hessian.data_matrix(0.1)
+    assert_allclose(whole, A.T @ A / len(A), rtol=1e-12)
+    assert not np.allclose(estimate, whole, rtol=1e-6)
+    values = scipy.linalg.eigh(estimate, whole, eigvals_only=True)
+    assert 0.85 < values[0] < values[-1] < 1.15
 
 
 def test_whole_preconditioner_takes_over_a_new_penalty(monkeypatch):
