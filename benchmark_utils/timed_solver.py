@@ -6,8 +6,8 @@ nothing but the count, plus one last row where a budget ends the run.
 """
 
 import math
+import sys
 import time
-import warnings
 
 import numpy as np
 from benchopt import BaseSolver
@@ -124,7 +124,7 @@ class TimedSolver(BaseSolver):
         # Two rows are the start and the end.
         for target in checkpoints(self.problem.checkpoints_per_octave, self.problem.max_checkpoints - 2):
             if not callback():
-                self._warn_if_cut()
+                self._say_if_cut()
                 return
             if self._finished():
                 return
@@ -135,13 +135,13 @@ class TimedSolver(BaseSolver):
                 pace = max(self._timed(self.advance, n) / n, pace / 2)
                 self.n_iter += n - self.unfinished
 
-    def _warn_if_cut(self):
+    def _say_if_cut(self):
         if not self._finished():
-            warnings.warn(
-                f"{self.name} was stopped by benchopt's --timeout (wall time, evaluation included) or --max-runs after "
+            print(
+                f"\n{self.name} was stopped by benchopt's --timeout (wall time, evaluation included) or --max-runs after "
                 f"{self.seconds:.3g} s of solver time, before its budget was spent; raise them, and pass --no-cache, "
                 "since benchopt keeps the cut curve.",
-                stacklevel=2,
+                file=sys.stderr,
             )
 
     def _timed(self, work, *args):
