@@ -138,9 +138,9 @@ class TimedSolver(BaseSolver):
     def _say_if_cut(self):
         if not self._finished():
             print(
-                f"\n{self.name} was stopped by benchopt's --timeout (wall time, evaluation included) or --max-runs after "
-                f"{self.seconds:.3g} s of solver time, before its budget was spent; raise them, and pass --no-cache, "
-                "since benchopt keeps the cut curve.",
+                f"\n{self.name} was stopped by benchopt's --timeout (wall time, evaluation included) or --max-runs "
+                f"after {self.seconds:.3g} s of solver time, before its budget was spent; raise them, and pass "
+                "--no-cache, since benchopt keeps the cut curve.",
                 file=sys.stderr,
             )
 
