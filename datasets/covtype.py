@@ -65,6 +65,6 @@ class Dataset(BaseDataset):
         problem = regularisation(
             "covtype", splits, penalty=("exp_classes", 1.0), outer_size=CLASSES, n_classes=CLASSES, card=card,
             init=lambda rng: (np.zeros(FEATURES * CLASSES), np.full(CLASSES, -2.0)), data_seed=self.seed,
-            reference_tolerance=1e-10, adjoint_tolerance=1e-8, checkpoints_per_octave=1.0, max_checkpoints=20,
+            reference_tolerance=1e-10, adjoint_tolerance=1e-8, checkpoints_per_octave=2.0, max_checkpoints=40,
         )  # fmt: skip
         return dict(problem=problem)
