@@ -45,6 +45,7 @@ def cg(oracles, hvp, b, v0, eta, n):
     steps change nothing; a direction without curvature is not followed.
     """
     del eta
+    oracles.need_symmetry()
     xp = oracles.bk.xp
     v0, r = (0 * b, -b) if v0 is None else (v0, -b - hvp(0, v0))
 
@@ -54,9 +55,9 @@ def cg(oracles, hvp, b, v0, eta, n):
     def step(k, carry):
         v, r, p, rr = carry
         Hp = hvp(k, p)
-        alpha = ratio(rr, xp.sum(p * Hp))
+        alpha = ratio(rr, oracles.dot(p, Hp))
         v, r = v + alpha * p, r - alpha * Hp
-        rr_new = xp.sum(r * r)
+        rr_new = oracles.dot(r, r)
         return v, r, r + ratio(rr_new, rr) * p, rr_new
 
-    return oracles.repeat(n, step, (v0, r, r, xp.sum(r * r)))[0]
+    return oracles.repeat(n, step, (v0, r, r, oracles.dot(r, r)))[0]

@@ -1,0 +1,93 @@
+"""Mini-batches: fixed blocks of rows.
+
+Rows are shuffled once with the data seed and cut into blocks of ``batch_size`` rows. A ragged last block is
+padded with rows of zero weight. Every real row weighs ``n_blocks / n_samples``, so the uniform average over the
+blocks equals the average over the rows to rounding.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from benchmark_utils.problem.variables import SparseRows
+
+
+class Partition(NamedTuple):
+    """How the rows of one level are cut into blocks."""
+
+    n_samples: int  # rows of the level
+    batch_size: int  # rows of a block, padding included
+    n_blocks: int  # ceil(n_samples / batch_size)
+    last_size: int  # real rows of the last block
+
+    @classmethod
+    def of(cls, n_samples, batch_size):
+        """Cut ``n_samples`` rows into blocks of ``batch_size`` rows (an int or ``"full"``)."""
+        b = n_samples if batch_size == "full" else int(batch_size)
+        if not 1 <= b <= n_samples:
+            raise ValueError(
+                f"batch_size is {batch_size} but the level has {n_samples} samples; choose between 1 and "
+                f"{n_samples}, or 'full'."
+            )
+        n_blocks = -(-n_samples // b)
+        return cls(n_samples, b, n_blocks, n_samples - (n_blocks - 1) * b)
+
+    def sizes(self):
+        """Return the number of real rows of each block, int array of shape (n_blocks,)."""
+        return np.append(np.full(self.n_blocks - 1, self.batch_size), self.last_size)
+
+
+class Blocks(NamedTuple):
+    """Rows of one level, cut into blocks; every array has the leading axes (n_blocks, batch_size)."""
+
+    arrays: dict  # name -> array (n_blocks, batch_size, ...) or SparseRows
+    weights: Any  # (n_blocks, batch_size): n_blocks / n_samples on real rows, 0 on padding
+    ids: Any  # (n_blocks, batch_size) int32: row number in the problem's own order, 0 on padding
+
+
+def make_blocks(arrays, partition, seed):
+    """Shuffle rows once and cut them into padded blocks.
+
+    Parameters
+    ----------
+    arrays : dict of str to array or scipy.sparse matrix
+        Data of one level, first axis ``partition.n_samples`` long.
+    partition : Partition
+    seed : int
+        Data seed of the shuffle; the order does not depend on the batch size.
+
+    Returns
+    -------
+    Blocks
+        NumPy arrays, or `SparseRows` for sparse matrices.
+    """
+    n, b, n_blocks, _ = partition
+    order = np.random.default_rng(seed).permutation(n)
+
+    def cut(rows):
+        padding = np.zeros((n_blocks * b - n, *rows.shape[1:]), rows.dtype)
+        return np.concatenate([rows, padding]).reshape(n_blocks, b, *rows.shape[1:])
+
+    blocks = {
+        name: _cut_sparse(sp.csr_array(a)[order], partition) if sp.issparse(a) else cut(np.asarray(a)[order])
+        for name, a in arrays.items()
+    }
+    return Blocks(blocks, cut(np.full(n, n_blocks / n)), cut(order.astype(np.int32)))
+
+
+def _cut_sparse(matrix, partition):
+    """Cut a CSR matrix into coordinate lists, padded to the longest block."""
+    edges = np.minimum(np.arange(partition.n_blocks + 1) * partition.batch_size, partition.n_samples)
+    starts = matrix.indptr[edges]
+    shape = (partition.n_blocks, int(np.diff(starts).max()))
+    values = np.zeros(shape, matrix.dtype)
+    columns, rows = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    row_of = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)) % partition.batch_size
+    for i, (lo, hi) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+        values[i, : hi - lo] = matrix.data[lo:hi]
+        columns[i, : hi - lo] = matrix.indices[lo:hi]
+        rows[i, : hi - lo] = row_of[lo:hi]
+    return SparseRows(values, columns, rows)
+
+

@@ -1,0 +1,282 @@
+"""The oracles: the only way an algorithm touches the problem. Each call is counted, in samples, in the ledger.
+
+A batch is a block id drawn by the plan (an integer, possibly traced) or `FULL`, the whole sum. z, v and x are flat
+vectors; the problem's shapes live behind this interface. See `benchmark_utils.problem.problem` for H, C and signs.
+
+With tasks, z and v are tables with one row for each task of the block that has been drawn, whatever the batch says.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+from benchmark_utils.problem.projections import ball
+from benchmark_utils.problem.variables import SparseRows
+from benchmark_utils.oracles.differentiate import differentiate
+from benchmark_utils.oracles.ledger import Ledger
+from benchmark_utils.problem.variables import flatten, unflatten
+
+#: Batch that stands for all samples of a level.
+FULL = "full"
+
+#: What each oracle asks of a term: ledger entry -> quantity of `terms.term.QUANTITIES`.
+QUANTITY = {"grad_inner": "grad_z", "hvp": "hvp", "cross": "cross", "grad_inner_x": "grad_x"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """The part of a problem that a compiled function may close over: terms, shapes and partitions, no arrays."""
+
+    terms: dict  # "inner", "outer" -> Term
+    shapes: tuple  # (inner_shape, outer_shape)
+    partitions: dict  # "inner", "outer" -> Partition
+    feasible_set: Any  # FeasibleSet or None
+    has_tasks: bool
+
+    @classmethod
+    def of(cls, view, partitions):
+        """Describe the problem behind ``view``, cut into ``partitions``."""
+        return cls(
+            {"inner": view.inner, "outer": view.outer},
+            (view.inner_shape, view.outer_shape),
+            partitions,
+            view.feasible_set,
+            view.tasks is not None,
+        )
+
+
+class Oracles:
+    """Counted access to G (or Phi) and F.
+
+    Parameters
+    ----------
+    backend : backend object, see `benchmark_utils.backends`
+    spec : Spec
+    data : dict
+        `Blocks` of the levels "inner" and "outer" and the arrays of the feasible set, as arrays of the backend.
+    block : int or 0-d array, optional
+        With tasks: the block of tasks that has been drawn.
+
+    Attributes
+    ----------
+    ledger : Ledger
+        Samples counted since this object was made.
+    asked : set of str
+        Names of what has been asked for: what the algorithm requires of a problem.
+    """
+
+    def __init__(self, backend, spec, data, block=None):
+        self.bk, self.spec, self.data, self.block = backend, spec, data, block
+        self.ledger, self.asked, self._read = Ledger(), set(), {}
+
+    # ------------------------------------------------------------------ rows
+    def _rows(self, level, batch):
+        """Return (rows, weights, number of real samples) of a batch, read once for each block id."""
+        part = self.spec.partitions[level]
+        if self.spec.has_tasks:
+            batch = self.block
+        elif isinstance(batch, str):
+            self.asked.add("full_pass")
+        if not isinstance(batch, (int, str)):  # an id that is traced, or an array: nothing to remember it by
+            return self._read_rows(level, batch, part)
+        key = level, batch
+        if key not in self._read:
+            self._read[key] = self._read_rows(level, batch, part)
+        return self._read[key]
+
+    def _read_rows(self, level, batch, part):
+        blocks = self.data[level]
+        if isinstance(batch, str):  # FULL: the flattened blocks, padding included with weight zero
+            arrays = {name: _flat(self.bk.xp, a, part.batch_size) for name, a in blocks.arrays.items()}
+            ids = blocks.ids.reshape((-1,))
+            weights = blocks.weights.reshape((-1,)) / part.n_blocks
+            return {**arrays, "ids": ids}, weights, part.n_samples
+        take = lambda a: self.bk.row_get(a, batch)
+        arrays = {
+            name: SparseRows(*map(take, a)) if isinstance(a, SparseRows) else take(a)
+            for name, a in blocks.arrays.items()
+        }
+        n, weights = part.batch_size, take(blocks.weights)
+        if part.last_size != n:  # one compare, so that the ragged block costs the rows it holds
+            n = self.bk.select(batch == part.n_blocks - 1, part.last_size, n)
+        if self.spec.has_tasks:  # means over the tasks of the block
+            weights = weights / self.bk.xp.sum(weights)
+        return {**arrays, "ids": take(blocks.ids)}, weights, n
+
+    def _ask(self, level, names, z, x, v, batch, ticks, times=1):
+        """Return the quantities ``names`` of a level, flat, after counting ``ticks``, ``times`` times each."""
+        rows, weights, n = self._rows(level, batch)
+        self.asked.update(ticks)
+        for name in ticks:
+            self.ledger.tick(name, times * n)
+        xp, spec, tasks = self.bk.xp, self.spec, self.spec.has_tasks
+        of_z = lambda a: None if a is None else unflatten(xp, a, spec.shapes[0], leading=tasks)
+        of_x = lambda a: unflatten(xp, a, spec.shapes[1])
+        term, want = spec.terms[level], frozenset(names)
+        if want <= term.closed_forms:
+            out = term.derivatives(xp, want, of_z(z), of_x(x), of_z(v), rows, weights)
+            shaped = {"grad_z": tasks, "hvp": tasks, "grad_x": False, "cross": False}
+            return [flatten(xp, out[k], leading=shaped[k]) if k in shaped else out[k] for k in names]
+        value = lambda z, x: term.value(xp, of_z(z), of_x(x), rows, weights)
+        by_task = lambda z, x: term.sample_values(xp, of_z(z), of_x(x), rows)
+        out = differentiate(self.bk, want, value, by_task if tasks else None, term.is_map, z, x, v, weights)
+        return [out[k] for k in names]
+
+    # ------------------------------------------------------------------ lower level
+    def grad_inner(self, z, x, batch):
+        """Return D_z = grad_z G(z, x), shape of z; z - Phi(z, x) for a fixed-point problem."""
+        return self._ask("inner", ("grad_z",), z, x, None, batch, ("grad_inner",))[0]
+
+    def inner_joint(self, z, x, v, batch):
+        """Return (grad_z G, H v, C v) from one pass over the batch; shapes of z, z and x."""
+        names = ("grad_inner", "hvp", "cross")
+        return self._ask("inner", ("grad_z", "hvp", "cross"), z, x, v, batch, names)
+
+    def hvp(self, z, x, v, batch):
+        """Return H v, shape of z."""
+        return self._ask("inner", ("hvp",), z, x, v, batch, ("hvp",))[0]
+
+    def cross(self, z, x, v, batch):
+        """Return C v, shape of x."""
+        return self._ask("inner", ("cross",), z, x, v, batch, ("cross",))[0]
+
+    def hvp_cross(self, z, x, v, batch):
+        """Return (H v, C v) from one pass over the batch; shapes of z and x."""
+        return self._ask("inner", ("hvp", "cross"), z, x, v, batch, ("hvp", "cross"))
+
+    def grad_inner_x(self, z, x, batch):
+        """Return grad_x G(z, x), shape of x."""
+        return self._ask("inner", ("grad_x",), z, x, None, batch, ("grad_inner_x",))[0]
+
+    def grad_inner_both(self, z, x, batch):
+        """Return (grad_z G, grad_x G) from one pass over the batch; shapes of z and x."""
+        names = ("grad_inner", "grad_inner_x")
+        return self._ask("inner", ("grad_z", "grad_x"), z, x, None, batch, names)
+
+    def value_inner(self, z, x, batch):
+        """Return G(z, x), a scalar."""
+        self.asked.add("value_inner")
+        return self._ask("inner", ("value",), z, x, None, batch, ("value",))[0]
+
+    # ------------------------------------------------------------------ dense matrices, for small problems
+    def hessian_matrix(self, z, x, batch):
+        """Return H, shape (p, p), from p Hessian-vector products at once, counted as such."""
+        residual = self._map_to("grad_z", batch, "hvp", times=z.shape[0])
+        return self.bk.vjp_rows(lambda z: residual(z, x), z, _identity(self.bk.xp, z)).T
+
+    def cross_matrix(self, z, x, batch):
+        """Return C, shape (d, p), from p products C e_i at once, counted as such.
+
+        Where d < p and G has a gradient in x, from d products C^T e_j instead.
+        """
+        if x.shape[0] < z.shape[0] and not self.spec.terms["inner"].is_map:
+            grad_x = self._map_to("grad_x", batch, "cross", times=x.shape[0])
+            return self.bk.vjp_rows(lambda z: grad_x(z, x), z, _identity(self.bk.xp, x))
+        residual = self._map_to("grad_z", batch, "cross", times=z.shape[0])
+        return self.bk.vjp_rows(lambda x: residual(z, x), x, _identity(self.bk.xp, z)).T
+
+    def cross_transpose(self, z, x, u, batch):
+        """Return C^T u, shape of z, counted as one cross product; needs the gradient of G in x."""
+        self.asked.add("grad_inner_x")
+        return self.bk.vjp(self._map_to("grad_x", batch, "cross"), (z, x), u, (0,))[1][0]
+
+    def _map_to(self, quantity, batch, tick, times=1):
+        """Return the function (z, x) -> grad_z or grad_x of G on a batch, after counting ``tick``."""
+        self.asked.update((tick, "dense"))
+        rows, weights, n = self._rows("inner", batch)
+        self.ledger.tick(tick, times * n)
+        xp, spec = self.bk.xp, self.spec
+        term = spec.terms["inner"]
+        value = lambda z, x: term.value(
+            xp, unflatten(xp, z, spec.shapes[0]), unflatten(xp, x, spec.shapes[1]), rows, weights
+        )
+
+        def function(z, x):
+            want = frozenset((quantity,))
+            return differentiate(self.bk, want, value, None, term.is_map, z, x, None, weights)[quantity]
+
+        return function
+
+    # ------------------------------------------------------------------ upper level
+    def grad_outer(self, z, x, batch):
+        """Return (grad_z F, grad_x F), shapes of z and x, counted once."""
+        return self._ask("outer", ("grad_z", "grad_x"), z, x, None, batch, ("grad_outer",))
+
+    def value_outer(self, z, x, batch):
+        """Return F(z, x), a scalar."""
+        self.asked.add("value_outer")
+        return self._ask("outer", ("value",), z, x, None, batch, ("value",))[0]
+
+    # ------------------------------------------------------------------ several points, loops and branches
+    def at_points(self, function, *points):
+        """Return ``[function(*point) for point in points]``: rows are read once and counted for each point."""
+        return self.bk.at_points(self.ledger, function, points)
+
+    def vmap(self, function, *entries):
+        """Return ``function`` applied to each entry along the first axis, stacked; counted for each entry."""
+        return self.bk.map_entries(self.ledger, function, entries)
+
+    def repeat(self, n, body, val):
+        """Return val after ``for k in range(n): val = body(k, val)``, counted ``n`` times; n may be traced.
+
+        The counts of one ``body`` may depend on k or val only through the sizes of ragged blocks, a nested `repeat`
+        of a traced length or a nested `cond`.
+        """
+        return self.bk.repeat(self.ledger, n, body, val)
+
+    def cond(self, pred, on_true, on_false, *operands):
+        """Return ``on_true(*operands)`` if pred else ``on_false(*operands)``, counting the branch taken."""
+        return self.bk.cond(self.ledger, pred, on_true, on_false, operands)
+
+    def map_blocks(self, level, function):
+        """Return ``function(i)`` for every block id of a level, stacked along a new first axis (one full pass)."""
+        self.asked.add("full_pass")
+        part = self.spec.partitions[level]
+        return self.bk.map_blocks(self.ledger, part.n_blocks, function)
+
+    # ------------------------------------------------------------------ geometry
+    def need_symmetry(self):
+        """State that the algorithm needs a symmetric H (conjugate gradients do)."""
+        self.asked.add("symmetric_hvp")
+
+    def dot(self, a, b):
+        """Return the inner product of two arrays of the shape of z: a scalar, with tasks one for each, (b, 1)."""
+        xp = self.bk.xp
+        return xp.sum(a * b, axis=1)[:, None] if self.spec.has_tasks else xp.sum(a * b)
+
+    def mean_dot(self, a, b):
+        """Return the inner product of two arrays of the shape of z, with tasks its mean over them, a scalar."""
+        if not self.spec.has_tasks:
+            return self.bk.xp.sum(a * b)
+        _, weights, _ = self._rows("inner", self.block)
+        return self.bk.xp.sum(weights * self.bk.xp.sum(a * b, axis=1))
+
+    def ball_z(self, v, radius):
+        """Project v, an array of the shape of z, onto the ball of the given radius; with tasks each row of it."""
+        xp = self.bk.xp
+        if not self.spec.has_tasks:
+            return ball(xp, v, radius)
+        norm = xp.sqrt(self.dot(v, v))
+        return v * xp.where(norm > radius, radius / xp.where(norm > 0, norm, 1 + 0 * norm), 1 + 0 * norm)
+
+    def project(self, x):
+        """Project x onto the feasible set X."""
+        feasible = self.spec.feasible_set
+        if feasible is None:
+            return x
+        xp, shape = self.bk.xp, self.spec.shapes[1]
+        return flatten(xp, feasible.project(xp, unflatten(xp, x, shape), self.data["feasible"]))
+
+
+def _identity(xp, vector):
+    return xp.diag(xp.ones_like(vector))
+
+
+def _flat(xp, array, batch_size):
+    """Merge the leading axes (n_blocks, batch_size) of an array, or renumber the rows of sparse blocks."""
+    if isinstance(array, SparseRows):
+        offset = xp.arange(array.rows.shape[0], dtype=array.rows.dtype)[:, None] * batch_size
+        offset = xp.to_device_of(offset, array.rows)
+        array = array._replace(rows=array.rows + offset)
+        return SparseRows(*(a.reshape((-1,)) for a in array))
+    return array.reshape((math.prod(array.shape[:2]), *array.shape[2:]))

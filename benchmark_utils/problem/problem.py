@@ -1,0 +1,165 @@
+"""What a bilevel problem is: terms, rows, shapes, a start, a feasible set, an evaluator and a card.
+
+NumPy only. ``min over x in X of h(x) = F(z*(x), x)`` with ``z*(x) = argmin_z G(z, x)``, or ``z*(x)`` the fixed point of
+a contraction ``z = Phi(z, x)``. Convention of the whole project: ``v ~ -H^{-1} grad_z F``, so that
+
+    D_z = grad_z G        D_v = H v + grad_z F        D_x = C v + grad_x F        grad h = D_x at (z*, v*)
+
+For a fixed-point problem ``z - Phi(z, x)`` takes the place of grad_z G, H is its transposed Jacobian in z and C its
+transposed Jacobian in x.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.feasible_set import FeasibleSet
+from benchmark_utils.problem.tasks import Tasks
+from benchmark_utils.problem.variables import size_of
+
+#: Names of the splits that hold the rows of G and of F.
+LEVELS = {"inner": "train", "outer": "validation"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A bilevel problem as data, for any backend.
+
+    Attributes
+    ----------
+    name : str
+    inner, outer : benchmark_utils.terms.term.Term
+        G (or Phi) and F.
+    splits : dict of str to dict of str to array or scipy.sparse matrix
+        Every array of the problem, once; first axis: rows. "train" holds the rows of G and "validation" those of F;
+        the others ("test", ...) are for the metrics.
+    inner_shape, outer_shape : tuple of int, or dict of str to tuple of int
+        Shapes of z (with tasks: of the z of one task) and x; solvers see flat vectors.
+    init : callable
+        ``init(rng) -> (z0, x0)``, flat float64 vectors; with tasks z0 is the start of every task.
+    evaluator : object or None
+        Solutions in float64, see `benchmark_utils.evaluation`; None where none can be had.
+    card : Card
+    metrics : callable or None
+        ``metrics(z, x, solution) -> dict of float``: extra columns; ``solution`` is None without an evaluator.
+    feasible_set : FeasibleSet or None
+    feasible_arrays : dict of str to array
+        Arrays of the feasible set.
+    tasks : Tasks or None
+    gradient_mapping_step : float
+        Step alpha of the gradient mapping (x - P(x - alpha grad h)) / alpha reported where X is a set.
+    h_star : float or None
+        Optimal value of h, from a deterministic solve of the problem's own.
+    data_seed : int
+        Seed of the one shuffle of the rows.
+    checkpoints_per_octave : float
+        Rows of the results for each doubling of the iterations; fewer where the evaluator is dear.
+    max_checkpoints : int
+        Most rows of a run, its start and its end included.
+    """
+
+    name: str
+    inner: Any
+    outer: Any
+    splits: dict
+    inner_shape: Any
+    outer_shape: Any
+    init: Callable
+    evaluator: Any
+    card: Card
+    metrics: Callable | None = None
+    feasible_set: FeasibleSet | None = None
+    feasible_arrays: dict = dataclasses.field(default_factory=dict)
+    tasks: Tasks | None = None
+    gradient_mapping_step: float = 1.0
+    h_star: float | None = None
+    data_seed: int = 0
+    checkpoints_per_octave: float = 2.0
+    max_checkpoints: int = 1000
+
+    @property
+    def inner_size(self):
+        """Number of inner variables, p (with tasks: of one task)."""
+        return size_of(self.inner_shape)
+
+    @property
+    def outer_size(self):
+        """Number of outer variables, d."""
+        return size_of(self.outer_shape)
+
+    def rows(self, level):
+        """Return the arrays of a level, "inner" or "outer"."""
+        return self.splits[LEVELS[level]]
+
+    def view(self):
+        """Return what a solver may see."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(View) if f.name != "rows"}
+        return View(rows={level: self.rows(level) for level in LEVELS}, **fields)
+
+    def check(self):
+        """Return a sentence saying why the data cannot be used, or None."""
+        for level in LEVELS:
+            lengths = {name: array.shape[0] for name, array in self.rows(level).items()}
+            if len(set(lengths.values())) > 1:
+                return (
+                    f"the {level} arrays of {self.name} have different numbers of rows ({lengths}); every array of a "
+                    "level needs one entry a row."
+                )
+            for name, array in self.rows(level).items():
+                values = array.data if sp.issparse(array) else array
+                bad = int(np.count_nonzero(~np.isfinite(values)))
+                if bad:
+                    return (
+                        f"{bad} of the {values.size} entries of the {level} array '{name}' of {self.name} are "
+                        "NaN or infinite; clean the data or delete the file so that it is fetched again."
+                    )
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What a solver sees of a problem: terms, training and validation rows, shapes; not its answer.
+
+    The fields are those of `Problem`. There is no evaluator, no optimal value, no test row and no metric here.
+    """
+
+    name: str
+    inner: Any
+    outer: Any
+    rows: dict
+    inner_shape: Any
+    outer_shape: Any
+    feasible_set: FeasibleSet | None
+    feasible_arrays: dict
+    tasks: Tasks | None
+    data_seed: int
+    checkpoints_per_octave: float
+    max_checkpoints: int
+
+    @property
+    def inner_size(self):
+        """Number of inner variables, p (with tasks: of one task)."""
+        return size_of(self.inner_shape)
+
+    @property
+    def outer_size(self):
+        """Number of outer variables, d."""
+        return size_of(self.outer_shape)
+
+    def n_samples(self, level):
+        """Return the number of rows of a level, "inner" or "outer"."""
+        return next(iter(self.rows[level].values())).shape[0]
+
+    @property
+    def offers(self):
+        """What algorithms may ask of this problem, as the names that `Oracles.asked` collects."""
+        offered = {"grad_inner", "hvp", "cross", "grad_outer", "value", "value_outer"}
+        if self.tasks is None:
+            offered |= {"full_pass", "dense"}
+        if not self.inner.is_map:
+            offered |= {"symmetric_hvp", "grad_inner_x", "value_inner"}
+        return frozenset(offered)
