@@ -4,8 +4,9 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from benchmark_utils.families import regularisation
-from benchmark_utils.problem import Card
+from benchmark_utils.builders.classification import regularisation
+from benchmark_utils.problem.card import Card
+from benchmark_utils.terms.penalties import ExpRidge
 
 
 class Dataset(BaseDataset):
@@ -42,7 +43,7 @@ class Dataset(BaseDataset):
             splits={name: len(y) for name, (_, y) in splits.items()},
         )
         problem = regularisation(
-            "breast_cancer", splits, penalty=("exp_features", 1.0), outer_size=30, card=card, data_seed=self.seed,
+            "breast_cancer", splits, penalty=ExpRidge(1.0), outer_size=30, card=card, data_seed=self.seed,
             init=lambda rng: (np.zeros(30), np.full(30, -2.0)),
         )  # fmt: skip
         return dict(problem=problem)

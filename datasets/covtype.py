@@ -5,9 +5,10 @@ from benchopt import BaseDataset
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from benchmark_utils.data import DataUnavailable, fetch
-from benchmark_utils.families import one_hot, regularisation
-from benchmark_utils.problem import Card
+from benchmark_utils.files.fetch import DataUnavailable, fetch
+from benchmark_utils.builders.classification import one_hot, regularisation
+from benchmark_utils.problem.card import Card
+from benchmark_utils.terms.penalties import ExpRidge
 
 FILE = {
     "key": "covtype",
@@ -63,7 +64,7 @@ class Dataset(BaseDataset):
             hashes={"covtype.data.gz": FILE["archive_digest"], "covtype.data": FILE["digest"]},
         )
         problem = regularisation(
-            "covtype", splits, penalty=("exp_classes", 1.0), outer_size=CLASSES, n_classes=CLASSES, card=card,
+            "covtype", splits, penalty=ExpRidge(1.0, per="class"), outer_size=CLASSES, n_classes=CLASSES, card=card,
             init=lambda rng: (np.zeros(FEATURES * CLASSES), np.full(CLASSES, -2.0)), data_seed=self.seed,
             reference_tolerance=1e-10, adjoint_tolerance=1e-8, checkpoints_per_octave=2.0, max_checkpoints=40,
         )  # fmt: skip

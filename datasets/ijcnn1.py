@@ -2,9 +2,10 @@ import numpy as np
 from benchopt import BaseDataset
 from sklearn.datasets import load_svmlight_file
 
-from benchmark_utils.data import DataUnavailable, fetch
-from benchmark_utils.families import regularisation
-from benchmark_utils.problem import Card
+from benchmark_utils.files.fetch import DataUnavailable, fetch
+from benchmark_utils.builders.classification import regularisation
+from benchmark_utils.problem.card import Card
+from benchmark_utils.terms.penalties import ExpRidge
 
 URL = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary/"
 FILES = {  # name -> sha256 of the decompressed content
@@ -65,6 +66,6 @@ class Dataset(BaseDataset):
         )
         h_star = H_STAR if self.split == "poster" else None
         problem = regularisation(
-            "ijcnn1", splits, penalty=("exp_features", 1.0), init=init, card=card, outer_size=22, h_star=h_star,
+            "ijcnn1", splits, penalty=ExpRidge(1.0), init=init, card=card, outer_size=22, h_star=h_star,
         )  # fmt: skip
         return dict(problem=problem)

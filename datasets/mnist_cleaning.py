@@ -5,10 +5,10 @@ from benchopt import BaseDataset
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from benchmark_utils import mnist
-from benchmark_utils.data import DataUnavailable
-from benchmark_utils.families import hyper_cleaning, one_hot
-from benchmark_utils.problem import Card
+from benchmark_utils.files import mnist
+from benchmark_utils.files.fetch import DataUnavailable
+from benchmark_utils.builders.classification import hyper_cleaning, one_hot
+from benchmark_utils.problem.card import Card
 
 TRAIN, VALIDATION = 20000, 5000
 

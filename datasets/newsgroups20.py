@@ -10,9 +10,10 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import normalize
 
-from benchmark_utils.data import DataUnavailable, fetch
-from benchmark_utils.families import one_hot, regularisation
-from benchmark_utils.problem import Card
+from benchmark_utils.files.fetch import DataUnavailable, fetch
+from benchmark_utils.builders.classification import one_hot, regularisation
+from benchmark_utils.problem.card import Card
+from benchmark_utils.terms.penalties import ExpRidge
 
 URL = "https://ndownloader.figshare.com/files/5975967"  # scikit-learn's copy of 20news-bydate.tar.gz
 ARCHIVE = "8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15c759fa66d95610"  # its published sha256
@@ -106,7 +107,7 @@ class Dataset(BaseDataset):
             "and the errors at the solver's own z fall: compare methods on those",
         )
         problem = regularisation(
-            "newsgroups20", splits, penalty=("exp_features", 1 / (p * CLASSES)), outer_size=p, n_classes=CLASSES,
+            "newsgroups20", splits, penalty=ExpRidge(1 / (p * CLASSES)), outer_size=p, n_classes=CLASSES,
             init=lambda rng: (np.zeros(p * CLASSES), np.zeros(p)), card=card, data_seed=self.seed,
             reference_tolerance=1e-9, adjoint_tolerance=1e-6, checkpoints_per_octave=1.0, max_checkpoints=20,
         )  # fmt: skip

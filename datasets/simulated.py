@@ -1,6 +1,6 @@
 from benchopt import BaseDataset
 
-from benchmark_utils.quadratic import quadratic_problem
+from benchmark_utils.builders.quadratic import quadratic_problem
 
 
 class Dataset(BaseDataset):

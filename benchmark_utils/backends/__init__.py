@@ -11,7 +11,8 @@ import importlib
 import importlib.util
 import os
 
-BACKENDS = ("jax", "torch", "torch-compiled")
+MODULES = {"jax": "jax.arrays", "torch": "torch.eager", "torch-compiled": "torch.inductor"}
+BACKENDS = tuple(MODULES)
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float32", "float64")
 
@@ -48,7 +49,7 @@ def get_backend(backend, device="auto", precision="float32"):
 
 
 def _module(backend):
-    return importlib.import_module(f"benchmark_utils.backends.{backend.replace('-', '_')}_backend")
+    return importlib.import_module(f"benchmark_utils.backends.{MODULES[backend]}")
 
 
 def at_positions(f, args, positions):

@@ -7,8 +7,9 @@ import scipy.linalg
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
-from benchmark_utils.backends.numpy_namespace import xp
-from benchmark_utils.reference import DENSE_LIMIT, GLMReference
+from benchmark_utils.backends.numpy import xp
+from benchmark_utils.evaluation.glm import DENSE_LIMIT, GLMEvaluator
+from benchmark_utils.evaluation.quadratic import QuadraticEvaluator
 
 #: Step of the finite differences of h in one coordinate of x.
 STEP = 0.03
@@ -25,12 +26,12 @@ def measure(problem):
         z*(x0); ``h`` and ``gradient_norm``; ``test_error`` at z*(x0).
     """
     z0, x0 = problem.init(np.random.default_rng(0))
-    solution = problem.reference.solve(x0)
+    solution = problem.evaluator.solve(x0)
     out = {"h": solution.h, "gradient_norm": float(np.linalg.norm(solution.gradient))}
     if problem.metrics is not None:
         out["test_error"] = problem.metrics(solution.z, x0, solution).get("test_error")
-    if isinstance(problem.reference, GLMReference):
-        return out | _glm(problem.reference, z0, x0, solution)
+    if isinstance(problem.evaluator, GLMEvaluator):
+        return out | _glm(problem.evaluator, z0, x0, solution)
     return out | _quadratic(problem, x0, solution)
 
 
@@ -41,8 +42,8 @@ def gradient_check(problem, n=20, seed=0):
     are coordinates with at least a thousandth of the largest entry: those below drown in the rounding of h. Where the
     start has fewer than ``n`` of them, places around it follow until ``n`` have been checked.
     """
-    reference = copy.copy(problem.reference)
-    if isinstance(reference, GLMReference):
+    reference = copy.copy(problem.evaluator)
+    if isinstance(reference, GLMEvaluator):
         reference.tolerance = max(1e-2 * reference.tolerance, 1e-12)
         reference.adjoint_tolerance = max(1e-2 * reference.adjoint_tolerance, 1e-10)
     rng = np.random.default_rng(seed)
@@ -99,12 +100,12 @@ def _deviation(rows, residual):
 
 
 def _quadratic(problem, x0, solution):
-    if problem.inner.loss != "quadratic":
+    if not isinstance(problem.evaluator, QuadraticEvaluator):
         return {}
-    values = scipy.linalg.eigvalsh(problem.reference.A)
+    values = scipy.linalg.eigvalsh(problem.evaluator.A)
     out = {"mu": float(values[0]), "L": float(values[-1]), "L_start": float(values[-1])}
-    for name, level in (("noise_inner", problem.inner), ("noise_outer", problem.outer)):
-        a, r, s, c = (level.arrays[key] for key in "arsc")
+    for name, level in (("noise_inner", problem.rows("inner")), ("noise_outer", problem.rows("outer"))):
+        a, r, s, c = (level[key] for key in "arsc")
         gradients = a * (a @ solution.z)[:, None] + s * (r @ x0)[:, None] + c
         out[name] = float(np.sqrt(np.mean(np.sum((gradients - gradients.mean(axis=0)) ** 2, axis=1))))
     return out
@@ -129,7 +130,7 @@ def section(name, problem, measured, check):
         From `gradient_check`.
     """
     card = problem.card
-    features = problem.inner.arrays.get("features")
+    features = problem.rows("inner").get("features")
     rows = ", ".join(f"{count:,} {split}" for split, count in card.splits.items())
     lines = [
         f"## {card.title}",

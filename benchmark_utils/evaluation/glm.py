@@ -8,54 +8,40 @@ the inner problem is solved by damped Newton to ``tolerance`` and the adjoint v 
 factorisation (small problems) or preconditioned conjugate gradients (large ones, `newton_cg`).
 """
 
-from typing import Any, NamedTuple
-
 import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-from benchmark_utils import newton_cg
-from benchmark_utils.backends.numpy_namespace import xp
-from benchmark_utils.losses import GLM_LOSSES, penalty_weights
+from benchmark_utils.backends.numpy import xp
+from benchmark_utils.evaluation import newton_cg
+from benchmark_utils.evaluation.solution import Solution
+from benchmark_utils.terms.links import LINKS
 
 #: Up to this many inner variables, and multiplications to assemble the Hessian, it is factorised at each step.
 DENSE_LIMIT, DENSE_PRODUCTS = 1000, 10**10
 
 
-class Solution(NamedTuple):
-    """Exact quantities at one x, float64.
-
-    Accuracy: ``‖z - z*‖ <= residual / mu`` with mu the strong convexity of G in z.
-    """
-
-    z: np.ndarray  # z*(x), shape (p,)
-    v: np.ndarray  # -H^{-1} grad_z F at z*, shape (p,)
-    # F(z*(x), x), corrected to first order for the residual: F(z) + <v, grad_z G(z, x)>; NaN where it was given up
-    h: float
-    gradient: np.ndarray  # grad h(x), shape (d,)
-    residual: float  # ‖grad_z G(z, x)‖ reached
-    frozen: Any = None  # preconditioner for the next solve
-
-
-class GLMReference:
-    """Newton reference of a generalised linear problem.
+class GLMEvaluator:
+    """Newton evaluator of a generalised linear problem.
 
     Parameters
     ----------
-    inner, outer : benchmark_utils.problem.Level
-        G with features, targets, penalty and possibly sample weights; F without penalty.
+    inner, outer : benchmark_utils.terms.glm.GLM
+        G, with a penalty and possibly weighted rows; F without penalty.
+    inner_rows, outer_rows : dict
+        "features" and "targets" of both.
     tolerance : float
         Newton stops at ``‖grad_z G‖ <= tolerance`` (or where rounding stops progress).
     adjoint_tolerance : float
         Relative residual of the adjoint, in the norm of the preconditioner.
     """
 
-    def __init__(self, inner, outer, tolerance=1e-12, adjoint_tolerance=1e-10):
+    def __init__(self, inner, outer, inner_rows, outer_rows, tolerance=1e-12, adjoint_tolerance=1e-10):
         self.inner, self.outer = inner, outer
         self.tolerance, self.adjoint_tolerance = tolerance, adjoint_tolerance
-        self.A, self.y = _float64(inner.arrays["features"]), np.asarray(inner.arrays["targets"], np.float64)
-        self.B, self.t = _float64(outer.arrays["features"]), np.asarray(outer.arrays["targets"], np.float64)
-        self.loss, self.outer_loss = GLM_LOSSES[inner.loss], GLM_LOSSES[outer.loss]
+        self.A, self.y = _float64(inner_rows["features"]), np.asarray(inner_rows["targets"], np.float64)
+        self.B, self.t = _float64(outer_rows["features"]), np.asarray(outer_rows["targets"], np.float64)
+        self.loss, self.outer_loss = LINKS[inner.link], LINKS[outer.link]
         self.shape = (self.A.shape[1],) if inner.n_classes == 1 else (self.A.shape[1], inner.n_classes)
         self.size = int(np.prod(self.shape))
         self.used, self.A_T = slice(None), self.A.T
@@ -73,11 +59,11 @@ class GLMReference:
     def row_weights(self, x):
         """Return s_i(x) / n, shape (n,)."""
         n = self.A.shape[0]
-        return xp.sigmoid(x) / n if self.inner.sample_weights == "sigmoid" else np.full(n, 1 / n)
+        return xp.sigmoid(x) / n if self.inner.weighted else np.full(n, 1 / n)
 
     def penalty_diagonal(self, x):
         """Return q(x) with the shape of z."""
-        return np.broadcast_to(penalty_weights(xp, self.inner, x), self.shape)
+        return np.broadcast_to(self.inner.penalty_term.diagonal(xp, np.empty(self.shape), x), self.shape)
 
     def outer_value(self, z, x=None):
         """Return F at a flat z; F does not depend on x here."""
@@ -172,17 +158,14 @@ class GLMReference:
 
     def _cross(self, x, z, u, v):
         """Return C v, shape (d,)."""
-        if self.inner.sample_weights == "sigmoid":
+        if self.inner.weighted:
             s = xp.sigmoid(x)
             along = self.loss.gradient(xp, u, self.y) * (self.A @ v)
             return s * (1 - s) * (along.sum(axis=1) if along.ndim == 2 else along) / self.A.shape[0]
-        name, scale = self.inner.penalty
-        out = np.zeros_like(x)
-        if name == "exp_classes":
-            out += scale * np.exp(x) * np.sum(z * v, axis=0)
-        elif name == "exp_features":
-            out[self.used] = scale * np.exp(x[self.used]) * (np.sum(z * v, axis=1) if z.ndim == 2 else z * v)
-        return out
+        z_all, v_all = np.zeros(self.shape), np.zeros(self.shape)
+        z_all[self.used], v_all[self.used] = z, v
+        of_penalty = self.inner.penalty_term.cross(xp, z_all, x, v_all)
+        return np.zeros_like(x) if of_penalty is None else of_penalty
 
 
 def _float64(features):

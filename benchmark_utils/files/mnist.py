@@ -4,7 +4,7 @@ import gzip
 
 import numpy as np
 
-from benchmark_utils.data import DataUnavailable, fetch
+from benchmark_utils.files.fetch import DataUnavailable, fetch
 
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 FILES = {  # name -> published MD5 sum of the compressed file

@@ -1,6 +1,6 @@
 """Stochastic hypergradient estimates built from the oracles: gradient of F, linear system, cross product."""
 
-from benchmark_utils import linear_system
+from benchmark_utils.formulas import linear_system
 
 
 def joint(oracles, z, v, x, inner_batch, outer_batch):

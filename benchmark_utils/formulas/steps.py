@@ -29,8 +29,6 @@ def theory_or_constant(schedule, exponent):
     exponent : float
         Exponent of the paper.
     """
-    if schedule not in ("theory", "constant"):
-        raise ValueError(f"schedule is {schedule!r}; it must be 'theory' (the decay of the paper) or 'constant'.")
     return exponent if schedule == "theory" else 0
 
 

@@ -46,7 +46,7 @@ class Blocks(NamedTuple):
     ids: Any  # (n_blocks, batch_size) int32: row number in the problem's own order, 0 on padding
 
 
-def make_blocks(arrays, partition, seed):
+def make_blocks(arrays, partition, seed, dtype=np.float64):
     """Shuffle rows once and cut them into padded blocks.
 
     Parameters
@@ -56,6 +56,8 @@ def make_blocks(arrays, partition, seed):
     partition : Partition
     seed : int
         Data seed of the shuffle; the order does not depend on the batch size.
+    dtype : dtype
+        Of floating arrays; cast before they are cut, so that no copy in another precision is made on the way.
 
     Returns
     -------
@@ -69,8 +71,9 @@ def make_blocks(arrays, partition, seed):
         padding = np.zeros((n_blocks * b - n, *rows.shape[1:]), rows.dtype)
         return np.concatenate([rows, padding]).reshape(n_blocks, b, *rows.shape[1:])
 
+    cast = lambda a: a.astype(dtype, copy=False) if a.dtype.kind == "f" else a
     blocks = {
-        name: _cut_sparse(sp.csr_array(a)[order], partition) if sp.issparse(a) else cut(np.asarray(a)[order])
+        name: _cut_sparse(sp.csr_array(cast(a))[order], partition) if sp.issparse(a) else cut(cast(np.asarray(a))[order])
         for name, a in arrays.items()
     }
     return Blocks(blocks, cut(np.full(n, n_blocks / n)), cut(order.astype(np.int32)))

@@ -14,7 +14,7 @@ from benchmark_utils.problem.projections import ball
 from benchmark_utils.problem.variables import SparseRows
 from benchmark_utils.oracles.differentiate import differentiate
 from benchmark_utils.oracles.ledger import Ledger
-from benchmark_utils.problem.variables import flatten, unflatten
+from benchmark_utils.problem.variables import flatten, size_of, unflatten
 
 #: Batch that stands for all samples of a level.
 FULL = "full"
@@ -214,7 +214,8 @@ class Oracles:
 
     def vmap(self, function, *entries):
         """Return ``function`` applied to each entry along the first axis, stacked; counted for each entry."""
-        return self.bk.map_entries(self.ledger, function, entries)
+        sizes = size_of(self.spec.shapes[0]) + size_of(self.spec.shapes[1])
+        return self.bk.map_entries(self.ledger, function, entries, 4 * 8 * sizes)
 
     def repeat(self, n, body, val):
         """Return val after ``for k in range(n): val = body(k, val)``, counted ``n`` times; n may be traced.

@@ -10,6 +10,7 @@ transposed Jacobian in x.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -95,10 +96,11 @@ class Problem:
         """Return the arrays of a level, "inner" or "outer"."""
         return self.splits[LEVELS[level]]
 
+    @functools.cached_property
     def view(self):
-        """Return what a solver may see."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(View) if f.name != "rows"}
-        return View(rows={level: self.rows(level) for level in LEVELS}, **fields)
+        """What a solver may see: the same object in every repetition."""
+        fields = {f.name for f in dataclasses.fields(View)} - {"rows", "device_copies"}
+        return View(rows={level: self.rows(level) for level in LEVELS}, **{k: getattr(self, k) for k in fields})
 
     def check(self):
         """Return a sentence saying why the data cannot be used, or None."""
@@ -139,6 +141,8 @@ class View:
     data_seed: int
     checkpoints_per_octave: float
     max_checkpoints: int
+    #: The problem's arrays on a device, kept by `running.program`: at most one copy.
+    device_copies: dict = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     @property
     def inner_size(self):

@@ -6,30 +6,14 @@ call on the problem are *counted functions*: compiled functions made of oracles 
 """
 
 import importlib.util
-import math
-from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.optimize
 
-from benchmark_utils.oracles import Oracles
-from benchmark_utils.solver_base import BackendSolver
+from benchmark_utils.oracles.oracles import Oracles
+from benchmark_utils.running.host_program import BudgetSpent, HostProgram, Iterates
+from benchmark_utils.running.solver import BackendSolver
 
-#: Longest rehearsal, in seconds, that warms caches and compiles what libraries compile on first use.
-REHEARSAL_SECONDS = 2.0
-
-
-class Iterates(NamedTuple):
-    """What a row of the results is computed from; NumPy arrays or arrays of the backend."""
-
-    z: Any  # inner variable, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any = None  # last outer direction, shape (d,); None where the method has none
-    x_before: Any = None  # the x at which d_x was taken, shape (d,); None for x itself
-
-
-class BudgetSpent(Exception):
-    """A budget was spent inside an outer iteration; caught by `HostSolver.advance`."""
+__all__ = ["BudgetSpent", "HostSolver", "Iterates"]
 
 
 class HostSolver(BackendSolver):
@@ -50,9 +34,14 @@ class HostSolver(BackendSolver):
     frameworks = ("jax", "torch")
     #: Packages the file needs besides its backend.
     packages = ()
+    #: Names of what the method asks of a problem, as `Oracles.asked` collects them.
+    requires = ()
     #: What an outer iteration takes over from the one before, of ("z", "v"), for docs/solvers.md.
     warm_starts = ()
+    #: Whether ``current`` holds arrays of the backend; NumPy arrays otherwise.
+    on_device = False
     loop_kind = "double"
+    program_class = HostProgram
 
     # ------------------------------------------------------------------ what a solver file defines
     def compile(self):
@@ -69,6 +58,15 @@ class HostSolver(BackendSolver):
     def chunk(self, n):
         """Do between 1 and ``n`` outer iterations; return how many and the `Iterates`. Native loops override it."""
         return 1, self.iterate()
+
+    def snapshot(self):
+        """Return what the iterations carry besides ``current`` as a dict of NumPy arrays and plain objects."""
+        return {}
+
+    def restore(self, snapshot):
+        """Set what `snapshot` returned, after `start`."""
+        for name, value in snapshot.items():
+            setattr(self, name, value)
 
     # ------------------------------------------------------------------ counted functions
     def compile_oracle(self, function, *examples, host=True):
@@ -87,42 +85,49 @@ class HostSolver(BackendSolver):
         Returns
         -------
         callable
-            ``counted(*args)``; adds the samples its oracles visited to ``ledger_totals``.
+            ``counted(*args)``; adds the samples its oracles visited to the ledger.
 
         Raises
         ------
         BudgetSpent
             By the returned function, if a budget of the run is spent before the call.
         """
+        program = self.program
         to_device = self.bk.asarray if host else lambda a: a
 
         def with_counts(data, *args):
-            oracles = Oracles(self.bk, self.spec, data)
+            oracles = Oracles(self.bk, program.spec, data)
             return function(oracles, *args), oracles.ledger.vector()
 
-        program, seconds = self.bk.compile_once(with_counts, self.data, *map(to_device, examples))
-        self.compile_time += seconds
+        compiled, seconds = self.bk.compile_once(with_counts, program.data, *map(to_device, examples))
+        program.compile_time += seconds
 
         def counted(*args):
-            if self.spent_now():
-                raise BudgetSpent
-            result, counts = program(self.data, *map(to_device, args))
-            self.ledger_totals += [int(count) for count in counts]
-            return _map(self._to_host, result) if host else result
+            program.check()
+            result, counts = compiled(program.data, *map(to_device, args))
+            program.count(counts)
+            return _map(self.to_host, result) if host else result
 
         return counted
 
-    def _to_host(self, array):
+    def to_host(self, array):
+        """Return an array of the backend, or of NumPy, as a float64 NumPy array or a Python float."""
         array = array if isinstance(array, np.ndarray) else self.bk.to_numpy(array)
         return array if array.ndim else float(array)
 
     # ------------------------------------------------------------------ set-up, outside the clock
-    def skip(self, problem, **objective):
+    def skip(self, problem, rules, **objective):
         """Return (True, sentence) if this configuration cannot run here."""
         for package in self.packages:
             if importlib.util.find_spec(package) is None:
                 return True, f"{self.name} needs the package {package}, not installed here; `pip install {package}`."
-        return super().skip(problem, **objective)
+        if problem.tasks is not None:
+            return True, f"{self.name} runs its loop on the host and does not draw tasks, which {problem.name} has."
+        return super().skip(problem, rules)
+
+    def required(self):
+        """Return the names of what this algorithm asks of a problem."""
+        return self.requires
 
     def why_not_backend(self):
         """Return a sentence if the file is not written for the chosen backend."""
@@ -130,63 +135,50 @@ class HostSolver(BackendSolver):
             return f"{self.name} runs its loop on the host, so there is no graph for torch-compiled; use torch."
         if self.backend not in self.frameworks:
             return f"{self.name} is written in {self.frameworks[0]}; choose the backend {self.frameworks[0]}."
+        return None
 
-    def prepare(self):
-        """Forget the programs compiled for another problem."""
-        self._compiled = False
+    # ------------------------------------------------------------------ what a solver file may use
+    @property
+    def hp(self):
+        """Hyper-parameters as arrays of the backend."""
+        return self.program.hp
 
-    def pre_run_hook(self, callback):
-        """Compile, once per problem, and rehearse one outer iteration."""
-        if self._compiled:
-            return
-        self.compile_time = 0.0
-        self.compile()
-        rules, self.rules = self.rules, dict(max_seconds=REHEARSAL_SECONDS, max_samples=math.inf, max_iterations=1)
-        self.run(lambda: True)
-        self.rules, self._compiled = rules, True
+    @property
+    def start_point(self):
+        """The start of the run, (z0, x0), float64 NumPy vectors."""
+        return self.program.z0, self.program.x0
 
-    # ------------------------------------------------------------------ the timed part
+    @property
+    def seed(self):
+        """Seed of the repetition."""
+        return self.program.seed
+
     def begin(self):
-        """Set the iterates to their start."""
-        z0, x0 = (np.array(a, dtype=np.float64) for a in self._start)
-        self.current, self.exhausted, self.unfinished = Iterates(z0, x0), False, 0
-        self.start_draws()
-        try:
-            self.start(z0, x0)
-        except BudgetSpent:
-            self.exhausted = True
+        """Go to the start; `compile` calls it to have examples of what `start` sets."""
+        self.program._start_solver()
+
+    def take_draws(self, n):
+        """Return the draws of the next ``n`` iterations, as the backend packs them."""
+        return self.program.take(self.live_draws, n)
+
+    def on_the_device(self, arrays):
+        """Return arrays of the backend."""
+        return tuple(self.bk.asarray(a) for a in arrays)
 
     def advance(self, n):
-        """Do ``n`` outer iterations, fewer where a budget is spent."""
-        self.unfinished = n
+        """Do ``n`` outer iterations, fewer where a budget is spent; return how many."""
+        left = n
         try:
-            while self.unfinished and not self.exhausted and self._finite():
-                done, self.current = self.chunk(self.unfinished)
-                self.unfinished -= done
+            while left and not self.exhausted and self.is_finite():
+                done, self.current = self.chunk(left)
+                left -= done
         except BudgetSpent:
             pass
+        return n - left
 
-    def sync(self):
-        """Wait for the device and look whether the iterates are finite."""
-        self.bk.sync(tuple(a for a in self.current if a is not None))
-        self.diverged = not self._finite()
-
-    def _finite(self):
-        return all(np.isfinite(self._to_host(a)).all() for a in self.current[:2])
-
-    def _finished(self):
-        return super()._finished() or self.exhausted
-
-    def iterates(self):
-        """Return z, x, the last outer direction (NaN where there is none) and the x it was taken at."""
-        z, x, d_x, x_before = self.current
-        x = self._to_host(x)
-        return dict(
-            z=self._to_host(z),
-            x=x,
-            d_x=np.full_like(x, np.nan) if d_x is None else self._to_host(d_x),
-            x_before=x if x_before is None else self._to_host(x_before),
-        )
+    def is_finite(self):
+        """Return whether z and x are finite."""
+        return all(np.isfinite(self.to_host(a)).all() for a in self.current[:2])
 
 
 def _map(function, tree):
@@ -197,49 +189,3 @@ def _map(function, tree):
         items = [_map(function, item) for item in tree]
         return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
     return function(tree)
-
-
-def lbfgs(value_and_gradient, z0, tolerance, relative=False, precision="float64", max_iterations=1000):
-    """Minimise on the host with SciPy's L-BFGS-B, until the gradient is small in the Euclidean norm.
-
-    Parameters
-    ----------
-    value_and_gradient : callable
-        ``z -> (value, gradient)``.
-    z0 : array of shape (p,)
-    tolerance : float
-        Stop at ``‖gradient‖ <= tolerance``, or where a decrease is below the rounding of ``precision``.
-    relative : bool
-        Whether ``tolerance`` is a fraction of the norm of the gradient at z0.
-    precision : {"float32", "float64"}
-        Precision of the values.
-    max_iterations : int
-
-    Returns
-    -------
-    scipy.optimize.OptimizeResult
-        ``nfev`` is the number of calls of ``value_and_gradient``.
-    """
-    value, gradient = value_and_gradient(z0)
-    size = np.linalg.norm(gradient)
-    tolerance = tolerance * size if relative else tolerance
-    if not size > tolerance:  # SciPy would look at the largest entry instead
-        return scipy.optimize.OptimizeResult(x=z0, fun=value, jac=gradient, nfev=1, nit=0)
-    first = [(value, gradient)]
-
-    def evaluate(z):  # SciPy's first call is at z0 again
-        nonlocal gradient
-        value, gradient = first.pop() if first else value_and_gradient(z)
-        return value, gradient
-
-    def stop(intermediate_result):  # called after a line search, whose last evaluation is the new iterate
-        if np.linalg.norm(gradient) <= tolerance:
-            raise StopIteration
-
-    options = {
-        "maxiter": max_iterations,
-        "maxfun": 20 * max_iterations,
-        "gtol": 0.0,
-        "ftol": float(np.finfo(precision).eps),
-    }
-    return scipy.optimize.minimize(evaluate, z0, method="L-BFGS-B", jac=True, callback=stop, options=options)

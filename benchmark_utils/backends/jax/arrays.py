@@ -1,6 +1,5 @@
-"""The JAX backend: one compiled program per solver, block ids as data, donated state."""
+"""The JAX backend: arrays, derivatives and control flow with exact counts."""
 
-import time
 import types
 
 import jax
@@ -9,12 +8,12 @@ import numpy as np
 from jax import lax
 
 from benchmark_utils.backends import at_positions
-from benchmark_utils.backends.jax_counts import PendingCount, TracedCounts
-from benchmark_utils.ledger import ORACLES
-from benchmark_utils.sampling import Blocks
+from benchmark_utils.backends.jax import members, program
+from benchmark_utils.backends.jax.counts import TracedCounts, counts_of
+from benchmark_utils.oracles.blocks import Blocks
 
-#: Matmul precision of every product, so that float32 means float32 on accelerators too.
-MATMUL_PRECISION = "highest"
+#: Most bytes that the entries of one vmapped call and its results may take.
+VMAP_BYTES = 1 << 28
 
 
 def why_unavailable(backend, device):
@@ -70,6 +69,22 @@ class JaxBackend:
         """Copy an array to the host as float64."""
         return np.array(a, dtype=np.float64)
 
+    def zeros(self, shape):
+        """Return zeros in the working precision."""
+        return jnp.zeros(shape, self.dtype)
+
+    def to_host(self, a):
+        """Return an array as a NumPy array of its own type."""
+        return np.asarray(a)
+
+    def from_host(self, a):
+        """Return on the device what `to_host` returned."""
+        return jax.device_put(jnp.array(a, dtype=np.asarray(a).dtype), self.device)
+
+    def tree_map(self, function, tree):
+        """Apply a function to every array of a tree."""
+        return jax.tree.map(function, tree)
+
     def scalar(self, value):
         """Return a hyper-parameter as a traced leaf in the working precision."""
         return self.asarray(np.float64(value))
@@ -108,10 +123,50 @@ class JaxBackend:
         """Return ``f(*args)``."""
         return f(*args)
 
+    # ------------------------------------------------------------------ several points at once
+    def at_points(self, ledger, function, points):
+        """Evaluate at several points in one pass; see `Oracles.at_points`."""
+        stacked = jax.tree.map(lambda *a: jnp.stack(a), *points)
+        out = self._vmapped(ledger, function, stacked, len(points))
+        return [jax.tree.map(lambda a, i=i: a[i], out) for i in range(len(points))]
+
+    def map_entries(self, ledger, function, entries, bytes_each):
+        """Apply a function along the first axis, in groups that fit the memory; see `Oracles.vmap`."""
+        n = entries[0].shape[0]
+        group = max(1, min(n, VMAP_BYTES // bytes_each))
+        if group == n:
+            return self._vmapped(ledger, function, entries, n)
+        pieces = [
+            self._vmapped(ledger, function, [a[i : i + group] for a in entries], min(group, n - i))
+            for i in range(0, n, group)
+        ]
+        return jax.tree.map(lambda *a: jnp.concatenate(a), *pieces)
+
+    def _vmapped(self, ledger, function, entries, n):
+        static, names = {}, []
+
+        def counted(*entry):
+            out, spent = ledger.spent_in(lambda: function(*entry))
+            static.update({name: count for name, count in spent.items() if isinstance(count, int)})
+            traced = {name: count for name, count in spent.items() if not isinstance(count, int)}
+            groups = {}  # oracles that visit the same rows share one traced number
+            for name, count in traced.items():
+                groups.setdefault(id(count), []).append(name)
+            names.extend(groups.values())
+            return out, [jnp.asarray(traced[group[0]], jnp.int64) for group in groups.values()]
+
+        out, totals = jax.vmap(counted)(*entries)
+        ledger.add(static, n)
+        for group, total in zip(names, totals, strict=True):
+            total = total.sum()
+            for name in group:
+                ledger.tick(name, total)
+        return out
+
     # ------------------------------------------------------------------ rows and control flow
     def row_get(self, table, i):
         """Return row i of a table."""
-        return lax.dynamic_index_in_dim(table, i, keepdims=False, allow_negative_indices=False)
+        return program.row_get(table, i)
 
     def row_set(self, table, i, row):
         """Return the table with row i replaced (in place once compiled)."""
@@ -124,9 +179,13 @@ class JaxBackend:
         a loop of one trip, whose length the compiler does not know and which it fuses with nothing, and the row to
         write depends on what was read. (SABA on MNIST hyper-cleaning, a table of 45 MB: 1 ms an iteration, 9 else.)
         """
-        read = lambda k, old: self.row_get(table, i)
-        old = lax.fori_loop(0, jnp.where(i < 0, 2, 1), read, jnp.zeros_like(row))
+        old = self.row_read(table, i)
         return old, self.row_set(table, i, jnp.where(i < 0, old, row))
+
+    def row_read(self, table, i):
+        """Return row i of a table that is going to be written at i; see `row_swap`."""
+        read = lambda k, old: self.row_get(table, i)
+        return lax.fori_loop(0, jnp.where(i < 0, 2, 1), read, jnp.zeros(table.shape[1:], table.dtype))
 
     def select(self, pred, a, b):
         """Return a if pred else b, for scalars."""
@@ -134,7 +193,7 @@ class JaxBackend:
 
     def repeat(self, ledger, n, body, val):
         """Loop with exact counts; see `Oracles.repeat`."""
-        spent = _counts_of(lambda k, val: ledger.spent_in(lambda: body(k, val)), jnp.int32(0), val)
+        spent = counts_of(lambda k, val: ledger.spent_in(lambda: body(k, val)), jnp.int32(0), val)
         traced = TracedCounts(spent)
 
         def counted(k, carry):
@@ -172,57 +231,6 @@ class JaxBackend:
         ledger.add({name: count.sum() for name, count in spent.items()})
         return out
 
-    # ------------------------------------------------------------------ compiled programs
-    def compile_once(self, function, *args):
-        """Compile ``function(*args) -> (result, counts)``; return ``(callable, seconds of compilation)``."""
-        return _compile(jax.jit(_with_int64_counts(function)), args)
-
-    def compile_chunk(self, step, state, hp, data, draws):
-        """Compile a loop of outer iterations.
-
-        Parameters
-        ----------
-        step : callable
-            ``step(state, hp, data, draws) -> (state, counts)`` with counts in the order of `ORACLES`.
-        state, hp, data : pytrees
-            Examples of the arguments.
-        draws : NamedTuple of arrays of shape (length, ...)
-            Draws of ``length`` iterations; shorter chunks leave the end unused.
-
-        Returns
-        -------
-        advance : callable
-            ``advance(state, hp, data, draws, n) -> (state, x before the last step, counts, all finite)``;
-            consumes ``state`` and does not wait for the device.
-        seconds : float
-            Compilation time.
-        """
-        at = lambda tree, k: jax.tree.map(lambda a: self.row_get(a, k), tree)
-        counts = _counts_of(step, state, hp, data, at(draws, 0))
-        counts = dict(zip(ORACLES, counts, strict=True))
-        traced = TracedCounts(counts)
-
-        def chunk(state, hp, data, draws, n):
-            def body(k, carry):
-                state, _, totals = carry
-                new, counts = step(state, hp, data, at(draws, k))
-                return new, state.x, traced.add(totals, dict(zip(ORACLES, counts, strict=True)))
-
-            carry = lax.fori_loop(0, n, body, (state, state.x, traced.zeros()))
-            finite = jnp.isfinite(carry[0].z).all() & jnp.isfinite(carry[0].x).all()
-            return carry, finite
-
-        n = jnp.int32(0)
-        compiled, seconds = _compile(jax.jit(chunk, donate_argnums=0), (state, hp, data, draws, n))
-
-        def advance(state, hp, data, draws, n):
-            (state, x_before, totals), finite = compiled(state, hp, data, draws, jnp.int32(n))
-            spent = {name: n * count for name, count in counts.items() if name not in traced.slots}
-            spent |= {name: PendingCount(totals, slot) for name, slot in traced.slots.items()}
-            return state, x_before, [spent[name] for name in ORACLES], finite
-
-        return advance, seconds
-
     def pack_draws(self, draws, length):
         """Turn a NamedTuple of NumPy draws into device arrays padded to ``length`` iterations."""
 
@@ -233,36 +241,21 @@ class JaxBackend:
 
         return jax.device_put(type(draws)(*map(pad, draws)), self.device)
 
+    # ------------------------------------------------------------------ programs
+    def compile_once(self, function, *args):
+        """Compile ``function(*args) -> (result, counts)``; return ``(callable, seconds of compilation)``."""
+        return program.compile_once(function, args)
+
+    def compile_chunk(self, step, state, hp, data, draws):
+        """Compile a loop of outer iterations; see `program.compile_chunk`."""
+        return program.compile_chunk(step, state, hp, data, draws)
+
+    def compile_members(self, step, state, hp, data, draws):
+        """Compile a loop over many members at once; see `members.compile_members`."""
+        return members.compile_members(step, state, hp, data, draws)
+
     def describe(self):
         """Return versions and settings for the environment record."""
-        return {"jax": jax.__version__, "device": str(self.device), "matmul_precision": MATMUL_PRECISION}
+        return {"jax": jax.__version__, "device": str(self.device), "matmul_precision": program.MATMUL_PRECISION}
 
 
-def _counts_of(function, *args):
-    """Trace ``function(*args) -> (result, counts)`` without running it and return the counts.
-
-    Counts known at tracing time come back as Python integers; the others are only good for a type check.
-    """
-    kept = []
-
-    def traced(*args):
-        kept.append(function(*args)[1])
-        return ()
-
-    jax.eval_shape(traced, *args)
-    return kept[0]
-
-
-def _with_int64_counts(function):
-    def converted(*args):
-        result, counts = function(*args)
-        return result, [jnp.asarray(count, jnp.int64) for count in counts]
-
-    return converted
-
-
-def _compile(jitted, args):
-    start = time.perf_counter()
-    with jax.default_matmul_precision(MATMUL_PRECISION):
-        compiled = jitted.lower(*args).compile()
-    return compiled, time.perf_counter() - start

@@ -49,3 +49,37 @@ class PendingCount(NamedTuple):
 
     def __int__(self):
         return int(np.asarray(self.totals)[self.slot])
+
+
+def counts_of(function, *args):
+    """Trace ``function(*args) -> (result, counts)`` without running it and return the counts.
+
+    Counts known at tracing time come back as Python integers; the others are only good for a type check.
+    """
+    kept = []
+
+    def traced(*args):
+        kept.append(function(*args)[1])
+        return ()
+
+    jax.eval_shape(traced, *args)
+    return kept[0]
+
+
+class PendingCounts(NamedTuple):
+    """Counts of many members that the device may not have computed yet; `numpy` waits for them."""
+
+    totals: jax.Array  # traced counts, shape (members, slots)
+    active: jax.Array  # bool, shape (members,)
+    n: int  # iterations done
+    static: list  # counts of one iteration known at tracing time, by oracle
+    slots: list  # entry of ``totals`` for each oracle, -1 for none
+
+    def numpy(self):
+        """Return the counts, int64 of shape (members, 6)."""
+        totals, active = np.asarray(self.totals), np.asarray(self.active)
+        out = active[:, None] * self.n * np.array(self.static, np.int64)
+        for column, slot in enumerate(self.slots):
+            if slot >= 0:
+                out[:, column] += totals[:, slot]
+        return out

@@ -1,7 +1,7 @@
 """The backend ``torch``: eager mode.
 
 It differentiates with `torch.autograd.grad` (a third of the cost of `torch.func` there) and draws block ids as Python
-integers. The backend ``torch-compiled`` builds on it in `torch_compiled_backend`.
+integers. The backend ``torch-compiled`` builds on it in `inductor`.
 """
 
 import os
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from benchmark_utils.ledger import ORACLES
-from benchmark_utils.sampling import Blocks
+from benchmark_utils.oracles.blocks import Blocks
+from benchmark_utils.oracles.ledger import ORACLES
 
 
 def why_unavailable(backend, device):
@@ -75,6 +75,22 @@ class TorchBackend:
         """Copy an array to the host as float64."""
         return np.array(a.detach().cpu().numpy(), dtype=np.float64)
 
+    def zeros(self, shape):
+        """Return zeros in the working precision."""
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)
+
+    def to_host(self, a):
+        """Return a tensor as a NumPy array of its own type, a number as it is."""
+        return a.detach().cpu().numpy().copy() if isinstance(a, torch.Tensor) else a
+
+    def from_host(self, a):
+        """Return on the device what `to_host` returned."""
+        return torch.from_numpy(a.copy()).to(self.device) if isinstance(a, np.ndarray) else a
+
+    def tree_map(self, function, tree):
+        """Apply a function to every array of a tree."""
+        return pytree.tree_map(function, tree)
+
     def scalar(self, value):
         """Return a hyper-parameter."""
         return float(value)
@@ -126,6 +142,16 @@ class TorchBackend:
         """Return ``f(*args)``."""
         return f(*args)
 
+    # ------------------------------------------------------------------ several points at once
+    def at_points(self, ledger, function, points):
+        """Evaluate at several points, whose rows are views that are read once; see `Oracles.at_points`."""
+        return [function(*point) for point in points]
+
+    def map_entries(self, ledger, function, entries, bytes_each):
+        """Apply a function along the first axis; see `Oracles.vmap`."""
+        results = [function(*entry) for entry in zip(*entries, strict=True)]
+        return pytree.tree_map(lambda *rows: torch.stack(rows), *results)
+
     # ------------------------------------------------------------------ rows and control flow
     def row_get(self, table, i):
         """Return row i of a table (a view)."""
@@ -138,8 +164,12 @@ class TorchBackend:
 
     def row_swap(self, table, i, row):
         """Return (row i of the table, the table with row i replaced)."""
-        old = self.row_get(table, i).clone()
+        old = self.row_read(table, i)
         return old, self.row_set(table, i, row)
+
+    def row_read(self, table, i):
+        """Return row i of a table that is going to be written at i."""
+        return self.row_get(table, i).clone()
 
     def select(self, pred, a, b):
         """Return a if pred else b, for scalars."""

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from benchmark_utils.backends import at_positions, torch_backend
-from benchmark_utils.backends.torch_backend import TorchBackend, all_finite
-from benchmark_utils.ledger import ORACLES
+from benchmark_utils.backends import at_positions
+from benchmark_utils.backends.torch import eager
+from benchmark_utils.backends.torch.eager import TorchBackend, all_finite
+from benchmark_utils.oracles.ledger import ORACLES
 
 #: Iterations of a single-loop method unrolled into one compiled graph.
 UNROLL = 8
@@ -22,7 +23,7 @@ def why_unavailable(backend, device):
     """Return a sentence if the device or the compiler cannot be had, else None."""
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         return f"the backend {backend} needs a C++ compiler; install g++ or choose the backend torch."
-    return torch_backend.why_unavailable(backend, device)
+    return eager.why_unavailable(backend, device)
 
 
 def make(backend, device, precision):

@@ -7,10 +7,12 @@ weight for each training row, some of whose labels are wrong).
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmark_utils.backends.numpy_namespace import xp
-from benchmark_utils.losses import GLM_LOSSES
-from benchmark_utils.problem import Level, Problem
-from benchmark_utils.reference import GLMReference
+from benchmark_utils.backends.numpy import xp
+from benchmark_utils.evaluation.glm import GLMEvaluator
+from benchmark_utils.problem.problem import Problem
+from benchmark_utils.terms.glm import GLM
+from benchmark_utils.terms.links import LINKS
+from benchmark_utils.terms.penalties import NoPenalty, Ridge
 
 
 def one_hot(labels, n_classes):
@@ -27,8 +29,7 @@ def regularisation(name, splits, *, penalty, init, card, outer_size, n_classes=1
         ``{"train": (A, y), "validation": (A, y), "test": (A, y)}``; "test" may be absent. Binary labels are
         -1 and +1, multi-class labels one-hot rows. Features may be scipy.sparse. Further splits are for the
         metrics.
-    penalty : tuple (name, scale)
-        See `losses.penalty_weights`.
+    penalty : penalties.ExpRidge
     init : callable
         ``init(rng) -> (z0, x0)``.
     outer_size : int
@@ -36,9 +37,9 @@ def regularisation(name, splits, *, penalty, init, card, outer_size, n_classes=1
     n_classes : int
         1 for binary problems.
     **options
-        Further fields of `Problem`, and ``reference_tolerance`` and ``adjoint_tolerance`` of the `GLMReference`.
+        Further fields of `Problem`, and ``reference_tolerance`` and ``adjoint_tolerance`` of the `GLMEvaluator`.
     """
-    return _classification(name, splits, penalty, None, init, card, outer_size, n_classes, None, options)
+    return _classification(name, splits, penalty, False, init, card, outer_size, n_classes, None, options)
 
 
 def hyper_cleaning(name, splits, *, clean, ridge, init, card, n_classes, **options):
@@ -55,19 +56,20 @@ def hyper_cleaning(name, splits, *, clean, ridge, init, card, n_classes, **optio
     """
     n = splits["train"][0].shape[0]
     auc = lambda x: {"weights_auc": float(roc_auc_score(clean, x))}
-    return _classification(name, splits, ("constant", 2 * ridge), "sigmoid", init, card, n, n_classes, auc, options)
+    return _classification(name, splits, Ridge(2 * ridge), True, init, card, n, n_classes, auc, options)
 
 
-def _classification(name, splits, penalty, sample_weights, init, card, outer_size, n_classes, outer_metrics, options):
-    loss = "logistic" if n_classes == 1 else "multinomial"
-    level = lambda split, **kwargs: Level(
-        loss, dict(zip(("features", "targets"), splits[split], strict=True)), n_classes=n_classes, **kwargs
-    )
-    inner = level("train", penalty=penalty, sample_weights=sample_weights)
-    n_features = splits["train"][0].shape[1]
-    reference = GLMReference(
+def _classification(name, splits, penalty, weighted, init, card, outer_size, n_classes, outer_metrics, options):
+    link = "logistic" if n_classes == 1 else "multinomial"
+    splits = {split: dict(zip(("features", "targets"), data, strict=True)) for split, data in splits.items()}
+    inner = GLM(link, penalty, weighted, n_classes)
+    outer = GLM(link, NoPenalty(), False, n_classes)
+    n_features = splits["train"]["features"].shape[1]
+    evaluator = GLMEvaluator(
         inner,
-        level("validation"),
+        outer,
+        splits["train"],
+        splits["validation"],
         tolerance=options.pop("reference_tolerance", 1e-12),
         adjoint_tolerance=options.pop("adjoint_tolerance", 1e-10),
     )
@@ -75,29 +77,30 @@ def _classification(name, splits, penalty, sample_weights, init, card, outer_siz
     def metrics(z, x, solution):
         out = {}
         for split, data in splits.items():
-            out[f"{split}_loss"], out[f"{split}_error"] = _loss_and_error(loss, data, z.reshape(reference.shape))
+            out[f"{split}_loss"], out[f"{split}_error"] = loss_and_error(link, data, z.reshape(evaluator.shape))
         if "test" in splits:
-            exact = _loss_and_error(loss, splits["test"], solution.z.reshape(reference.shape))
+            exact = loss_and_error(link, splits["test"], solution.z.reshape(evaluator.shape))
             out["test_loss_exact"], out["test_error_exact"] = exact
         return out if outer_metrics is None else out | outer_metrics(x)
 
     return Problem(
         name=name,
         inner=inner,
-        outer=level("validation"),
+        outer=outer,
+        splits=splits,
         inner_shape=(n_features,) if n_classes == 1 else (n_features, n_classes),
         outer_shape=(outer_size,),
         init=init,
-        reference=reference,
+        evaluator=evaluator,
         card=card,
         metrics=metrics,
         **options,
     )
 
 
-def _loss_and_error(loss, data, z):
-    """Return (mean loss, share of wrong predictions) of the linear model z on (features, targets)."""
-    features, targets = data
+def loss_and_error(link, data, z):
+    """Return (mean loss, share of wrong predictions) of the linear model z on a split."""
+    features, targets = data["features"], data["targets"]
     u = features @ z
     wrong = np.where(u >= 0, 1, -1) != targets if u.ndim == 1 else u.argmax(axis=1) != targets.argmax(axis=1)
-    return float(np.mean(GLM_LOSSES[loss].value(xp, u, targets))), float(np.mean(wrong))
+    return float(np.mean(LINKS[link].value(xp, u, targets))), float(np.mean(wrong))

@@ -1,0 +1,85 @@
+"""Compiled loops of outer iterations on JAX: one program per solver, draws as data, donated state."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from benchmark_utils.backends.jax.counts import PendingCount, TracedCounts, counts_of
+from benchmark_utils.oracles.ledger import ORACLES
+
+#: Matmul precision of every product, so that float32 means float32 on accelerators too.
+MATMUL_PRECISION = "highest"
+
+
+def row_get(table, i):
+    """Return row i of a table."""
+    return lax.dynamic_index_in_dim(table, i, keepdims=False, allow_negative_indices=False)
+
+
+def compile_once(function, args):
+    """Compile ``function(*args) -> (result, counts)``; return ``(callable, seconds of compilation)``."""
+    return _compile(jax.jit(_with_int64_counts(function)), args)
+
+
+def compile_chunk(step, state, hp, data, draws):
+    """Compile a loop of outer iterations.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(state, hp, data, draws) -> (state, counts)`` with counts in the order of `ORACLES`.
+    state, hp, data : pytrees
+        Examples of the arguments.
+    draws : NamedTuple of arrays of shape (length, ...)
+        Draws of ``length`` iterations; shorter chunks leave the end unused.
+
+    Returns
+    -------
+    advance : callable
+        ``advance(state, hp, data, draws, n) -> (state, x before the last step, counts, all finite)``;
+        consumes ``state`` and does not wait for the device.
+    seconds : float
+        Compilation time.
+    """
+    at = lambda tree, k: jax.tree.map(lambda a: row_get(a, k), tree)
+    counts = counts_of(step, state, hp, data, at(draws, 0))
+    counts = dict(zip(ORACLES, counts, strict=True))
+    traced = TracedCounts(counts)
+
+    def chunk(state, hp, data, draws, n):
+        def body(k, carry):
+            state, _, totals = carry
+            new, counts = step(state, hp, data, at(draws, k))
+            return new, state.x, traced.add(totals, dict(zip(ORACLES, counts, strict=True)))
+
+        carry = lax.fori_loop(0, n, body, (state, state.x, traced.zeros()))
+        finite = jnp.isfinite(carry[0].z).all() & jnp.isfinite(carry[0].x).all()
+        return carry, finite
+
+    n = jnp.int32(0)
+    compiled, seconds = _compile(jax.jit(chunk, donate_argnums=0), (state, hp, data, draws, n))
+
+    def advance(state, hp, data, draws, n):
+        (state, x_before, totals), finite = compiled(state, hp, data, draws, jnp.int32(n))
+        spent = {name: n * count for name, count in counts.items() if name not in traced.slots}
+        spent |= {name: PendingCount(totals, slot) for name, slot in traced.slots.items()}
+        return state, x_before, [spent[name] for name in ORACLES], finite
+
+    return advance, seconds
+
+
+def _with_int64_counts(function):
+    def converted(*args):
+        result, counts = function(*args)
+        return result, [jnp.asarray(count, jnp.int64) for count in counts]
+
+    return converted
+
+
+def _compile(jitted, args):
+    start = time.perf_counter()
+    with jax.default_matmul_precision(MATMUL_PRECISION):
+        compiled = jitted.lower(*args).compile()
+    return compiled, time.perf_counter() - start

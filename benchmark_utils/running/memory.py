@@ -1,0 +1,43 @@
+"""How much memory the state of a step function takes, from the roles of its fields."""
+
+import numpy as np
+import psutil
+
+from benchmark_utils.problem.variables import roles_of
+
+#: Share of the machine's memory that a solver's state may take.
+MEMORY_SHARE = 0.5
+
+
+def sizes_of(view, partitions):
+    """Return dict of the sizes that roles refer to: "z", "x", and the numbers of blocks "inner" and "outer"."""
+    blocks = {level: part.n_blocks for level, part in partitions.items()}
+    return {"z": view.inner_size, "x": view.outer_size, **blocks}
+
+
+def state_bytes(state_class, view, partitions, itemsize):
+    """Return dict of field to the bytes that it takes on the device."""
+    sizes, tasks = sizes_of(view, partitions), 1
+    if view.tasks is not None:
+        part = partitions["inner"]
+        tasks = part.batch_size * (part.n_blocks if view.tasks.warm else 1)
+    out = {}
+    for name, role in roles_of(state_class).items():
+        count = float(np.prod(role.shape(sizes), dtype=float))
+        out[name] = int(itemsize * count * (tasks if role.axes == ("z",) else 1))
+    return out
+
+
+def why_too_large(name, state_class, view, partitions, itemsize):
+    """Return a sentence if the state does not fit into half of the memory, else None."""
+    fields = state_bytes(state_class, view, partitions, itemsize)
+    need, have = sum(fields.values()) / 2**30, MEMORY_SHARE * psutil.virtual_memory().total / 2**30
+    if need <= have:
+        return None
+    largest = max(fields, key=fields.get)
+    shape = " x ".join(map(str, roles_of(state_class)[largest].shape(sizes_of(view, partitions))))
+    return (
+        f"{name} keeps {need:.1f} GiB of state ({largest} alone {shape} numbers, {fields[largest] / 2**30:.1f} GiB), "
+        f"more than half of the memory ({have:.1f} GiB); raise batch_size or use a method that keeps less, such as "
+        "SOBA."
+    )

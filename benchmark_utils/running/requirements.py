@@ -1,0 +1,71 @@
+"""What an algorithm requires of a problem, found by running its step once with a backend that only listens."""
+
+import collections
+
+import numpy as np
+
+from benchmark_utils.backends.recording import RecordingBackend
+from benchmark_utils.oracles.blocks import Blocks, Partition
+from benchmark_utils.oracles.draws import DrawStreams
+from benchmark_utils.oracles.oracles import Oracles, Spec
+from benchmark_utils.running.search_space import hyper_parameter_names
+from benchmark_utils.terms.quadratic import Quadratic
+
+#: Rows a level, rows a block and entries of z and x of the problem that is listened on.
+N, BATCH, SIZE = 4, 2, 2
+
+
+class Nothing:
+    """The view of a problem of zeros."""
+
+    name = "nothing"
+    inner = outer = Quadratic()
+    inner_shape = outer_shape = (SIZE,)
+    inner_size = outer_size = SIZE
+    feasible_set = tasks = None
+
+
+def _zeros():
+    part = Partition.of(N, BATCH)
+    block = np.zeros((part.n_blocks, BATCH, SIZE))
+    arrays = {name: block for name in ("a", "b", "c", "e", "r", "s")}
+    level = Blocks(arrays, np.ones((part.n_blocks, BATCH)), np.zeros((part.n_blocks, BATCH), np.int32))
+    return {"inner": part, "outer": part}, {"inner": level, "outer": level, "feasible": {}}
+
+
+def listening_solver(solver):
+    """Return (a copy of a solver with resolved parameters on the listening backend, its Oracles)."""
+    partitions, data = _zeros()
+    original, solver = solver, object.__new__(type(solver))
+    solver.__dict__ |= original.__dict__
+    solver.bk, solver.partitions, solver.problem = RecordingBackend(), partitions, Nothing
+    return solver, Oracles(solver.bk, Spec.of(Nothing, partitions), data)
+
+
+def asked_by_step(solver):
+    """Return the names of what a step function asks of a problem, as `Oracles.asked` collects them."""
+    solver, oracles = listening_solver(solver)
+    plan = solver.plan = solver.draws()
+    names = hyper_parameter_names(type(solver))
+    hp = collections.namedtuple("HyperParameters", names)(*(float(getattr(solver, name)) for name in names))
+    drawn = DrawStreams(plan, solver.partitions, 0).take(1)
+    draws = collections.namedtuple("Draws", plan)(
+        **{role: a[0].item() if a[0].ndim == 0 else a[0] for role, a in drawn.items()}
+    )
+    with np.errstate(all="ignore"):
+        state = solver.init(np.zeros(SIZE), np.zeros(SIZE), oracles)
+        solver.step(state, oracles, hp, draws)
+    return frozenset(oracles.asked)
+
+
+def why_not_offered(solver, view):
+    """Return a sentence naming what the solver requires and the problem does not offer, or None."""
+    missing = sorted(set(solver.required()) - view.offers)
+    if not missing:
+        return None
+    kind = "fixed point" if view.inner.is_map else "minimum"
+    tasks = " of tasks that are drawn in blocks" if view.tasks is not None else ""
+    return (
+        f"{solver.name} requires {', '.join(missing)}, which {view.name} does not offer "
+        f"(its lower level is a {kind}{tasks})."
+    )

@@ -1,0 +1,142 @@
+"""Search ranges of hyper-parameters, and the values that a run uses: given, tuned, or the start of the range."""
+
+import functools
+import math
+import numbers
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+#: Word that stands for the tuned value of a parameter, or the start of its range where none has been tuned.
+TUNED = "tuned"
+
+#: Folder with one file of tuned values for each problem.
+TUNED_FOLDER = Path(__file__).parents[2] / "tuned"
+
+
+class Log(NamedTuple):
+    """A positive number, searched on a logarithmic scale; it reaches the step as a traced number."""
+
+    low: float
+    high: float
+    start: float
+
+
+class Int(NamedTuple):
+    """An integer, both ends included; it is part of the structure of the program."""
+
+    low: int
+    high: int
+    start: int
+
+
+class Choice(NamedTuple):
+    """One of several words; it is part of the structure of the program."""
+
+    options: tuple
+    start: Any
+
+    @classmethod
+    def of(cls, *options, start):
+        """Build it from its words."""
+        return cls(options, start)
+
+
+@functools.cache
+def tuned_values(problem_name):
+    """Return dict of solver name to dict of tuned values for a problem; empty where ``tuned/`` has no file for it."""
+    path = TUNED_FOLDER / f"{problem_name}.yml"
+    if not path.exists():
+        return {}
+    return yaml.safe_load(path.read_text(encoding="utf-8")).get("solvers", {})
+
+
+def as_number(value):
+    """Return a number for numbers and for text that spells one ("1e5" in YAML, "inf"); anything else unchanged."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        value = float(value) if not isinstance(value, numbers.Integral) else int(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+            return int(value)
+    return value
+
+
+def why_bad_number(name, value):
+    """Return a sentence if a hyper-parameter is not a finite number that is not negative, else None."""
+    good = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not good or not math.isfinite(value) or value < 0:
+        return f"{name} is {value!r}; it must be a finite number that is not negative, or '{TUNED}'."
+    if value == 0 and name in ("step_size", "outer_ratio"):
+        return f"{name} is 0, so nothing would move; give it a positive number."
+    return None
+
+
+def why_bad_integer(name, value, least):
+    """Return a sentence if a structural integer is not a whole number of at least ``least``, else None."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        return None
+    return f"{name} is {value!r}; it must be a whole number, at least {least}."
+
+
+def resolve(solver_class, given, problem_name):
+    """Return the values that a run uses.
+
+    Parameters
+    ----------
+    solver_class : type
+        With ``parameters``, ``search_space``, ``choices`` and ``least``.
+    given : dict of str to object
+        Parameters as given by the user.
+    problem_name : str
+
+    Returns
+    -------
+    values : dict of str to object
+    fallen_back : list of str
+        Names that were to be tuned and take the start of their range.
+    """
+    tuned = tuned_values(problem_name).get(solver_class.name, {})
+    values, fallen_back = {}, []
+    for name, value in given.items():
+        if name in solver_class.search_space and value == TUNED:
+            fallen_back += [] if name in tuned else [name]
+            value = tuned.get(name, solver_class.search_space[name].start)
+        values[name] = as_number(value)
+    return values, fallen_back
+
+
+def why_bad_values(solver_class, values):
+    """Return a sentence about the first value that cannot be right, or None; see `resolve`."""
+    for name, value in values.items():
+        default = solver_class.parameters[name][0]
+        space, words = solver_class.search_space.get(name), solver_class.choices.get(name)
+        if isinstance(space, Choice):
+            words = space.options
+        whole = isinstance(space, Int) or (isinstance(default, int) and not isinstance(default, bool))
+        if name in ("backend", "batch_size"):
+            continue
+        if words is not None and value not in words:
+            if int in words and isinstance(value, (int, float)):
+                reason = why_bad_integer(name, value, solver_class.least.get(name, 1))
+            else:
+                options = ", ".join("a whole number" if w is int else repr(w) for w in words)
+                reason = f"{name} is {value!r}; choose one of {options}."
+        elif words is not None:
+            reason = None
+        elif whole:
+            reason = why_bad_integer(name, value, solver_class.least.get(name, 1))
+        else:
+            reason = why_bad_number(name, value)
+        if reason is not None:
+            return reason
+    return None
+
+
+def hyper_parameter_names(solver_class):
+    """Return the names of the traced hyper-parameters, sorted: those of the search space on a logarithmic scale."""
+    return sorted(name for name, space in solver_class.search_space.items() if isinstance(space, Log))
