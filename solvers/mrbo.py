@@ -88,10 +88,8 @@ class Solver(BilevelSolver):
         gamma = rho / hp.outer_ratio
         a = power_law(hp.momentum, s.t, theory_or_constant(self.schedule, 2 / 3))
         a = momentum(self.bk, a, s.t)
-        eta, Q = (
-            hp.step_size * hp.neumann_ratio,
-            self.n_neumann_steps,
-        )  # step and length of the series
+        eta = hp.step_size * hp.neumann_ratio  # step of the series
+        Q = self.n_neumann_steps
 
         # The same draws at (z_k, x_k) and at (z_{k-1}, x_{k-1}).
         def estimates(z, x):

@@ -92,9 +92,8 @@ class Solver(BilevelSolver):
         decay = theory_or_constant(self.schedule, 1 / 2)
         rho = power_law(hp.step_size, s.t, decay)  # inner step
         gamma = power_law(hp.step_size / hp.outer_ratio, s.t, decay)  # outer step
-        beta = momentum(
-            self.bk, power_law(hp.momentum, s.t, decay), s.t
-        )  # weight of the new estimate
+        # Weight of the new estimate
+        beta = momentum(self.bk, power_law(hp.momentum, s.t, decay), s.t)
         eta = hp.step_size * hp.neumann_ratio  # step of the series
 
         # Estimates at (z_k, x_k).

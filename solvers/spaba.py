@@ -2,13 +2,7 @@ from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient
 from benchmark_utils.formulas.variance_reduction import sarah
-from benchmark_utils.oracles.draws import (
-    bernoulli,
-    inner,
-    iterations_of_one_epoch,
-    outer,
-    why_bad_period,
-)
+from benchmark_utils.oracles.draws import bernoulli, inner, iterations_of_one_epoch, outer
 from benchmark_utils.oracles.oracles import FULL
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import Log
@@ -71,6 +65,7 @@ class Solver(BilevelSolver):
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     static_graph = False
+    choices = {"period": ("epoch", int)}
     search_space = {
         "radius": Log(1.0, 1e6, start=1e3),
         "step_size": Log(1e-4, 1e3, start=0.5),
@@ -80,9 +75,6 @@ class Solver(BilevelSolver):
         "limit": "exact", "period": 1000, "radius": 1e3, "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["T. Chu, D. Xu, W. Yao, J. Zhang. ICML 2024. arXiv:2405.18777"]
-
-    def why_not(self, problem, partitions):
-        return why_bad_period(self.period)
 
     def draws(self):
         batches = {"xi": inner(), "zeta": outer()}

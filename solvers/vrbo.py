@@ -2,7 +2,7 @@ from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient
 from benchmark_utils.formulas.variance_reduction import sarah
-from benchmark_utils.oracles.draws import inner, iterations_of_one_epoch, outer, why_bad_period
+from benchmark_utils.oracles.draws import inner, iterations_of_one_epoch, outer
 from benchmark_utils.oracles.oracles import FULL
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import Int, Log
@@ -66,6 +66,7 @@ class Solver(BilevelSolver):
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     static_graph = False
+    choices = {"period": ("epoch", int)}
     search_space = {
         "n_inner_steps": Int(1, 100, start=10),
         "n_neumann_steps": Int(1, 100, start=10),
@@ -79,19 +80,14 @@ class Solver(BilevelSolver):
     }  # fmt: skip
     references = ["J. Yang, K. Ji, Y. Liang. NeurIPS 2021. arXiv:2106.04692"]
 
-    def why_not(self, problem, partitions):
-        return why_bad_period(self.period)
-
     def draws(self):
         m, Q = self.n_inner_steps + 1, self.n_neumann_steps
         return {"z": inner(m), "v": inner(m, Q), "x": inner(m), "f": outer(m)}
 
     def step(self, s, oracles, hp, draws):
         rho, gamma = hp.step_size, hp.step_size / hp.outer_ratio
-        eta, Q = (
-            hp.step_size * hp.neumann_ratio,
-            self.n_neumann_steps,
-        )  # step and length of the series
+        eta = hp.step_size * hp.neumann_ratio  # step of the series
+        Q = self.n_neumann_steps
         period = self.period
         if period == "epoch":
             period = iterations_of_one_epoch(self.plan, self.partitions)
