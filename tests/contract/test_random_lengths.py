@@ -10,13 +10,13 @@ import math
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from test_every_solver import biased_minimiser, series_direction
+from helpers import biased_minimiser, series_direction
 
 import helpers
-from benchmark_utils import linear_system
+from benchmark_utils.formulas import linear_system
 from benchmark_utils.oracles import Oracles
 from benchmark_utils.sampling import DrawStreams
-from benchmark_utils.schedules import growing_lengths
+from benchmark_utils.formulas.steps import growing_lengths
 
 SOLVERS = helpers.step_solvers()
 WITH_HIA = sorted(stem for stem, cls in SOLVERS.items() if cls.deterministic["limit"] == "hia")
@@ -151,7 +151,7 @@ def test_lengths_reach_their_cap_and_stay():
 # ---------------------------------------------------------------------- the average over p
 def test_hia_averages_to_the_series_of_n_terms(backend):
     solver = make("ttsa", 1, backend=backend, batch_size=16)
-    oracles, A = Oracles(solver.bk, solver.spec, solver.data), solver.problem.reference.A
+    oracles, A = Oracles(solver.bk, solver.spec, solver.data), solver.problem.evaluator.A
     H, b = solver.bk.asarray(A), solver.bk.asarray(np.arange(1.0, 7.0))
     eta, M = 0.4, np.eye(6) - 0.4 * A
     hvp = lambda k, u: H @ u
@@ -165,7 +165,7 @@ def test_hia_averages_to_the_series_of_n_terms(backend):
 def test_direction_averaged_over_lengths_vanishes_at_the_biased_minimiser(which, backend):
     """The limit "hia": the average direction is that of the truncated series, whose zero is known in closed form."""
     stated = {k: v for k, v in SOLVERS[which].deterministic.items() if k != "limit"}
-    reference = helpers.small_quadratic().reference
+    reference = helpers.small_quadratic().evaluator
     chosen = {k: v for k, v in stated.items() if k in SOLVERS[which].parameters}
     described = SOLVERS[which].get_instance(**chosen)
     eta = getattr(described, "neumann_step", described.step_size * getattr(described, "neumann_ratio", 1.0))

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmark_utils import host_solver
 from benchmark_utils.host_solver import HostSolver
-from benchmark_utils.ledger import ORACLES
+from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.sampling import DrawStreams, Partition
 from benchmark_utils.timed_solver import put_at_start
 from helpers import ROOT, assert_agree, counts, dataset_problem, make_solver, run, small_quadratic, solver_classes
@@ -44,7 +44,7 @@ def test_it_gets_closer_to_the_solution(host_stem, framework):
     n_iter = 300 if host_stem.startswith("template") else 40
     solver = solver_for(host_stem, framework, n_iter, **dict(batch_size="full") | stated)
     rows = []
-    solver.run(lambda: rows.append(problem.reference.solve(solver.get_result()["x"])) or True)
+    solver.run(lambda: rows.append(problem.evaluator.solve(solver.get_result()["x"])) or True)
     result = solver.get_result()
     assert result["n_iter"] == n_iter
     assert not result["diverged"]
@@ -62,7 +62,7 @@ def test_full_batches_reach_the_exact_limit(host_stem, framework):
         pytest.skip(limit)
     solver = solver_for(host_stem, framework, n_iter, **dict(batch_size="full") | stated)
     solver.run(lambda: True)
-    reference, result = small_quadratic().reference, solver.get_result()
+    reference, result = small_quadratic().evaluator, solver.get_result()
     assert_allclose(result["x"], reference.minimiser(), rtol=0, atol=1e-8)
     assert_allclose(result["z"], reference.solve(result["x"]).z, rtol=0, atol=1e-8)
 
@@ -288,7 +288,7 @@ def test_optuna_reports_the_best_trial_from_x0_on(sampler):
     problem = small_quadratic()
     solver = solver_for("optuna", "torch", 12, sampler=sampler)
     rows = []
-    solver.run(lambda: rows.append(problem.reference.solve(solver.get_result()["x"]).h) or True)
+    solver.run(lambda: rows.append(problem.evaluator.solve(solver.get_result()["x"]).h) or True)
     assert rows[0] == rows[1], "the first trial is x0"
     assert all(a >= b for a, b in zip(rows, rows[1:], strict=False))
     assert rows[-1] < rows[0]
@@ -300,8 +300,8 @@ def test_optuna_grid_visits_every_cell_and_stops():
     solver = solver_for("optuna", "torch", 1 << 30, problem, sampler="grid", n_grid_points=3)
     solver.run(lambda: True)
     assert solver.n_iter == 1 + 3**2
-    h = {(a, b): problem.reference.solve(np.array([a, b])).h for a in (-5.0, 0.0, 5.0) for b in (-5.0, 0.0, 5.0)}
-    h[(-2.0, -2.0)] = problem.reference.solve(np.full(2, -2.0)).h
+    h = {(a, b): problem.evaluator.solve(np.array([a, b])).h for a in (-5.0, 0.0, 5.0) for b in (-5.0, 0.0, 5.0)}
+    h[(-2.0, -2.0)] = problem.evaluator.solve(np.full(2, -2.0)).h
     assert_allclose(solver.get_result()["x"], min(h, key=h.get))
 
 

@@ -9,13 +9,13 @@ import itertools
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from test_problem_shapes import fixed_point_problem
-from test_sampling import make_oracles
+from helpers import fixed_point_problem
+from helpers import make_oracles
 
 import helpers
-from benchmark_utils import linear_system
-from benchmark_utils.ledger import ORACLES
-from benchmark_utils.oracles import FULL
+from benchmark_utils.formulas import linear_system
+from benchmark_utils.oracles.ledger import ORACLES
+from benchmark_utils.oracles.oracles import FULL
 from benchmark_utils.sampling import DrawStreams, Partition
 
 # ---------------------------------------------------------------------- linear systems
@@ -28,7 +28,7 @@ def quadratic_system(backend):
     rng = np.random.default_rng(0)
     b, v0, x = rng.standard_normal(6), rng.standard_normal(6), oracles.bk.asarray(np.zeros(4))
     hvp = lambda k, u: oracles.hvp(0 * u, x, u, FULL)
-    return oracles, hvp, b, v0, problem.reference.A
+    return oracles, hvp, b, v0, problem.evaluator.A
 
 
 def solve(name, oracles, hvp, b, v0, eta, n):
@@ -120,7 +120,7 @@ def unrolled_gradient(problem, z0, x0, alpha, T, K):
     import jax.numpy as jnp
 
     if problem.name == "simulated":
-        r = problem.reference
+        r = problem.evaluator
         G = lambda z, x: 0.5 * z @ r.A @ z + 0.5 * x @ r.B @ x + x @ r.C @ z + r.c @ z + r.e @ x
         F = lambda z, x: 0.5 * z @ r.A_F @ z + 0.5 * x @ r.B_F @ x + x @ r.C_F @ z + r.c_F @ z + r.e_F @ x
     else:
@@ -164,7 +164,7 @@ def test_reverse_mode_equals_automatic_differentiation_of_the_unrolled_loop(name
 def test_truncated_reverse_mode_equals_fixed_point_once_the_inner_loop_has_converged(backend):
     problem = helpers.dataset_problem("breast_cancer")
     x0 = np.linspace(-3, -1, 30)
-    z_star = problem.reference.solve(x0).z
+    z_star = problem.evaluator.solve(x0).z
     common = dict(step_size=0.2, n_inner_steps=6, backend=backend)
     krmd = direction("itd_bio", problem, z_star, x0, truncation=4, **common)
     fp = direction("aid_fp", problem, z_star, x0, n_linear_steps=4, **common)
@@ -175,7 +175,7 @@ def test_truncated_reverse_mode_equals_fixed_point_once_the_inner_loop_has_conve
 @pytest.mark.parametrize("method", ["aid_bio", "aid_cg", "aid_fp", "aid_neumann", "itd_bio", "ba"])
 def test_long_loops_give_the_exact_hypergradient(method, backend):
     problem = helpers.small_quadratic()
-    exact = problem.reference.solve(problem.init(None)[1]).gradient
+    exact = problem.evaluator.solve(problem.init(None)[1]).gradient
     n = dict(n_inner_steps=25, n_linear_steps=25, n_neumann_steps=25, step_size=4 / 3)
     assert_allclose(direction(method, problem, backend=backend, **n), exact, rtol=0, atol=1e-10)
 
@@ -191,7 +191,7 @@ def test_cold_starts_forget_the_start_and_warm_ones_do_not(method):
 @pytest.mark.parametrize("method", ["aid_fp", "aid_neumann", "itd_bio", "ba"])
 def test_fixed_point_problems_with_a_non_symmetric_jacobian(method, backend):
     problem = fixed_point_problem()
-    arrays, F = problem.inner.arrays, problem.outer.arrays
+    arrays, F = problem.rows("inner"), problem.rows("outer")
     m = F["a"].shape[0]
     K = np.linalg.inv(np.eye(5) - arrays["left"].T @ arrays["right"] / 32)  # z* = K (x + shift)
     x0 = np.linspace(-1, 1, 5)
@@ -216,7 +216,7 @@ def test_methods_that_need_symmetry_or_the_value_of_G_refuse_fixed_points():
 
 def total_gradient(problem, common):
     """Return (grad_x F at the end of the loop, gradient of F(z_T(x), x)) on the quadratic."""
-    r, (z, x) = problem.reference, problem.init(None)
+    r, (z, x) = problem.evaluator, problem.init(None)
     for _ in range(common["n_inner_steps"]):
         z = z - common["step_size"] * (r.A @ z + r.C.T @ x + r.c)
     return r.B_F @ x + r.C_F @ z + r.e_F, direction("itd_bio", problem, **common)
@@ -281,11 +281,11 @@ def test_fixed_penalty_converges_to_its_minimiser_at_distance_one_over_the_penal
     problem, (kind, parameters) = helpers.small_quadratic(), PENALTY_METHODS[case]
     cls, distances = helpers.solver_classes()[case.split("-")[0]], []
     for penalty in (10.0, 20.0):
-        z, x = penalty_minimiser(problem.reference, penalty, kind)
+        z, x = penalty_minimiser(problem.evaluator, penalty, kind)
         result = helpers.run(cls, problem, 6000, batch_size="full", schedule="constant", penalty=penalty, **parameters)
         assert_allclose(result["x"], x, rtol=0, atol=1e-8)
         assert_allclose(result["z"], z, rtol=0, atol=1e-8)
-        distances.append(np.linalg.norm(result["x"] - problem.reference.minimiser()))
+        distances.append(np.linalg.norm(result["x"] - problem.evaluator.minimiser()))
     assert 1.7 < distances[0] / distances[1] < 2.3
 
 
@@ -297,15 +297,15 @@ def test_growing_penalty_is_followed_and_stays_stable(variant, exponent):
         step_size=0.9, n_inner_steps=2, outer_ratio=0.1,
     )  # fmt: skip
     assert not result["diverged"]
-    _, now = penalty_minimiser(problem.reference, 5 * n_iter**exponent, "value")
-    _, first = penalty_minimiser(problem.reference, 5, "value")
+    _, now = penalty_minimiser(problem.evaluator, 5 * n_iter**exponent, "value")
+    _, first = penalty_minimiser(problem.evaluator, 5, "value")
     assert np.linalg.norm(result["x"] - now) < 0.2 * np.linalg.norm(first - now)
 
 
 @pytest.mark.parametrize("method", ["v_pbgd", "g_pbgd"])
 def test_rising_penalty_ends_at_the_fixed_one(method):
     problem, (kind, parameters) = helpers.small_quadratic(), PENALTY_METHODS[method]
-    _, x = penalty_minimiser(problem.reference, 10.0, kind)
+    _, x = penalty_minimiser(problem.evaluator, 10.0, kind)
     result = helpers.run(
         helpers.solver_classes()[method], problem, 4000, batch_size="full", penalty_start=0.0, penalty=10.0, ramp=500,
         **parameters,
@@ -321,7 +321,7 @@ def test_bome_ends_at_a_distance_proportional_to_the_step(barrier):
             helpers.solver_classes()["bome"], problem, int(150 / step), batch_size="full", barrier=barrier,
             step_size=step, outer_ratio=1.0, inner_ratio=4 / 3 / step, n_inner_steps=20,
         )  # fmt: skip
-        distances.append(np.linalg.norm(result["x"] - problem.reference.minimiser()))
+        distances.append(np.linalg.norm(result["x"] - problem.evaluator.minimiser()))
     assert distances[0] < 0.2
     assert 1.5 < distances[0] / distances[1] < 2.5
 

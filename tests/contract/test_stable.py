@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from test_problem_shapes import fixed_point_problem
-from test_sampling import make_oracles
+from helpers import fixed_point_problem
+from helpers import make_oracles
 
 import helpers
 from benchmark_utils.backends import get_backend
-from benchmark_utils.oracles import FULL
-from benchmark_utils.projections import ball, eigenvalue_floor
+from benchmark_utils.oracles.oracles import FULL
+from benchmark_utils.problem.projections import ball, eigenvalue_floor
 
 SHAPES = {"d < p": dict(p=6, d=4), "d = p": dict(p=5, d=5), "d > p": dict(p=3, d=7)}
 
@@ -100,13 +100,13 @@ def test_estimate_of_H_keeps_the_floor_on_small_batches(backend):
 def test_z_follows_the_minimiser_when_x_moves(backend):
     problem = helpers.small_quadratic()  # z*(x) is linear, so the first-order change of z*(x) is all of it
     x0 = np.full(4, -2.0)
-    problem = dataclasses.replace(problem, init=lambda rng: (problem.reference.solve(x0).z, x0))
+    problem = dataclasses.replace(problem, init=lambda rng: (problem.evaluator.solve(x0).z, x0))
     result = helpers.run(
         helpers.solver_classes()["stable"], problem, 20, backend=backend, batch_size="full", step_size=0.3,
         outer_ratio=3.0, schedule="constant",
     )  # fmt: skip
     assert np.abs(result["x"] - x0).max() > 0.1
-    assert_allclose(result["z"], problem.reference.solve(result["x"]).z, atol=1e-12)
+    assert_allclose(result["z"], problem.evaluator.solve(result["x"]).z, atol=1e-12)
 
 
 @pytest.mark.parametrize("variant", ["stable", "vr"])
@@ -133,7 +133,7 @@ def test_variance_reduced_variant_reaches_the_minimiser():
         helpers.solver_classes()["stable"], problem, 2000, backend="jax", batch_size="full", variant="vr",
         schedule="constant", momentum=0.1, step_size=0.3, outer_ratio=3.0,
     )  # fmt: skip
-    assert_allclose(result["x"], problem.reference.minimiser(), atol=1e-8)
+    assert_allclose(result["x"], problem.evaluator.minimiser(), atol=1e-8)
 
 
 def test_variance_reduced_variant_agrees_between_backends():

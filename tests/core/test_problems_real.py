@@ -16,12 +16,12 @@ import scipy.linalg
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import fetch_20newsgroups_vectorized, load_files
-from test_sampling import CALLS, make_oracles
+from helpers import CALLS, make_oracles
 
 import helpers
 from benchmark_utils import cards, families, mnist, newton_cg
-from benchmark_utils.oracles import FULL
-from benchmark_utils.problem import Card
+from benchmark_utils.oracles.oracles import FULL
+from benchmark_utils.problem.card import Card
 from benchmark_utils.sampling import SparseRows
 
 
@@ -50,7 +50,7 @@ def test_covtype_split():
     problem = helpers.dataset_problem("covtype")
     assert problem.card.splits == {"train": 371_847, "validation": 92_962, "test": 116_203}
     assert (problem.inner_size, problem.outer_size) == (378, 7)
-    rows = problem.inner.arrays["features"]
+    rows = problem.rows("inner")["features"]
     assert_allclose(rows.mean(axis=0), 0, atol=1e-9)
     assert_allclose(np.delete(rows.std(axis=0), 28), 1, atol=1e-9)
     assert not rows[:, 28].any(), "soil type 15, three rows of the file, has none in the inner split"
@@ -84,7 +84,7 @@ def test_newsgroups_are_the_published_documents():
         assert_allclose(np.sqrt(rows.multiply(rows).sum(axis=1)), 1, atol=1e-12)
     assert problem.card.splits == {"train": 5657, "validation": 5657, "test": 7532}
     assert (problem.inner_size, problem.outer_size) == (2_602_140, 130_107)
-    halves = [problem.inner.arrays["targets"].sum(axis=0), problem.outer.arrays["targets"].sum(axis=0)]
+    halves = [problem.rows("inner")["targets"].sum(axis=0), problem.rows("outer")["targets"].sum(axis=0)]
     assert np.abs(halves[0] - halves[1]).max() <= 1, "the halves are stratified by group"
 
 
@@ -116,7 +116,7 @@ def test_dagreou_labels_are_replaced_by_uniform_draws_once(share):
     assert problem.card.splits == {"train": 20_000, "validation": 5_000, "test": 10_000}
     assert (problem.inner_size, problem.outer_size) == (7_840, 20_000)
     again = helpers.dataset_module("mnist_cleaning").Dataset.get_instance(corruption=share).get_data()["problem"]
-    assert_array_equal(again.inner.arrays["targets"], problem.inner.arrays["targets"])
+    assert_array_equal(again.rows("inner")["targets"], problem.rows("inner")["targets"])
     assert problem.inner.penalty == ("constant", 0.4)
 
 
@@ -131,7 +131,7 @@ def test_ji_labels_are_wrong_for_exactly_the_stated_share(share, count):
     images, labels, *_ = mnist.load()
     assert_array_equal(true, labels[:20_000])
     assert_array_equal(splits["validation"][1].argmax(axis=1), labels[-5_000:])
-    assert_array_equal(problem.inner.arrays["features"][:, -1], 1)
+    assert_array_equal(problem.rows("inner")["features"][:, -1], 1)
     assert problem.inner.penalty == ("constant", 0.002)
     z0, x0 = problem.init(np.random.default_rng(0))
     assert_allclose(z0.std(), math.sqrt(0.2), rtol=0.05)
@@ -149,7 +149,7 @@ def test_noise_depends_on_the_seed_alone(monkeypatch):
         assert_array_equal(noisy[0], noisy[1])
         assert (noisy[0] != noisy[2]).any()
         problem = module.Dataset.get_instance(version=version, corruption=0.5, seed=3).get_data()["problem"]
-        assert_array_equal(problem.inner.arrays["targets"].argmax(axis=1), noisy[0])
+        assert_array_equal(problem.rows("inner")["targets"].argmax(axis=1), noisy[0])
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_gradient_agrees_with_central_differences(name, parameters, solution, mo
 def test_gradient_check_sees_a_wrong_gradient(monkeypatch):
     problem = helpers.small_classes()
     assert cards.gradient_check(problem)[0] < 1e-6
-    wrong = type(problem.reference)._cross
-    monkeypatch.setattr(type(problem.reference), "_cross", lambda *a: 1.0001 * wrong(*a))
+    wrong = type(problem.evaluator)._cross
+    monkeypatch.setattr(type(problem.evaluator), "_cross", lambda *a: 1.0001 * wrong(*a))
     assert cards.gradient_check(problem)[0] > 5e-5
 
 
@@ -228,7 +228,7 @@ def test_iterative_solution_equals_newtons(make, single_precision, preconditione
         monkeypatch.setattr(newton_cg, "conjugate_gradients", fails_in_single)
     problem = make()
     x = problem.init(np.random.default_rng(0))[1] + 0.3 * np.random.default_rng(1).standard_normal(problem.outer_size)
-    found = problem.reference.solve(x)
+    found = problem.evaluator.solve(x)
     exact = directly(make(dense=True) if make is helpers.small_sparse else problem, x)
     assert found.residual <= 1e-11
     for name in ("z", "v", "gradient"):
@@ -241,14 +241,14 @@ def directly(problem, x):
     """Return the solution by factorised Hessians."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules["benchmark_utils.reference"], "DENSE_LIMIT", 1000)
-        return problem.reference.solve(x)
+        return problem.evaluator.solve(x)
 
 
 @pytest.mark.parametrize("log_penalty", [-6, -12, -18, -24, -30])
 def test_gradient_is_right_or_unknown_where_penalties_are_weak(log_penalty, preconditioner):
     problem = helpers.small_classes()
     x = log_penalty + np.array([0.0, 0.5, 1.0, 1.5])
-    found, exact = problem.reference.solve(x), directly(problem, x)
+    found, exact = problem.evaluator.solve(x), directly(problem, x)
     if np.isfinite(found.gradient).all():
         assert_allclose(found.gradient, exact.gradient, rtol=0, atol=1e-4 * np.abs(exact.gradient).max())
     known = np.isfinite(found.gradient).all()
@@ -267,7 +267,7 @@ def test_preconditioner_knows_that_shifts_of_all_classes_cost_only_the_penalty(p
     problem = families.regularisation(
         "shifts", splits, penalty=(penalty, 1e-6), outer_size=d, n_classes=c, init=None, card=Card("", "", "", "")
     )
-    reference = problem.reference
+    reference = problem.evaluator
     w, q = reference.row_weights(np.zeros(d)), reference.penalty_diagonal(0.5 * rng.standard_normal(d))
     u = reference.A @ (0.3 * rng.standard_normal((k, c)))
     single = reference._single_hessian(u, w, q)
@@ -283,12 +283,12 @@ def test_preconditioner_knows_that_shifts_of_all_classes_cost_only_the_penalty(p
 def test_outdated_preconditioner_is_built_anew(preconditioner):
     problem = helpers.small_classes()
     x = np.full(4, -2.0)
-    first = problem.reference.solve(x)
+    first = problem.evaluator.solve(x)
     first = first._replace(frozen=first.frozen._replace(excess=0.0))
-    assert problem.reference.solve(x + 1e-3, first).frozen.precondition is first.frozen.precondition
+    assert problem.evaluator.solve(x + 1e-3, first).frozen.precondition is first.frozen.precondition
     patience = newton_cg.PATIENCE_WHOLE if preconditioner == "whole" else newton_cg.PATIENCE
     outdated = first._replace(frozen=first.frozen._replace(excess=patience + 1))
-    assert problem.reference.solve(x + 1e-3, outdated).frozen.precondition is not first.frozen.precondition
+    assert problem.evaluator.solve(x + 1e-3, outdated).frozen.precondition is not first.frozen.precondition
 
 
 def test_matrix_from_a_sample_of_the_rows_is_close_and_has_all_rare_ones():
@@ -307,7 +307,7 @@ def test_matrix_from_a_sample_of_the_rows_is_close_and_has_all_rare_ones():
 def test_whole_preconditioner_takes_over_a_new_penalty(monkeypatch):
     problem = helpers.small_classes()
     monkeypatch.setattr(sys.modules["benchmark_utils.reference"], "DENSE_LIMIT", 0)
-    reference, z = problem.reference, np.random.default_rng(0).standard_normal(problem.inner_shape)
+    reference, z = problem.evaluator, np.random.default_rng(0).standard_normal(problem.inner_shape)
     u, w = reference.A @ z, reference.row_weights(None)
     precondition = newton_cg.WholePreconditioner(reference.hessian(u, w, reference.penalty_diagonal(np.zeros(4))))
     new = reference.hessian(u, w, reference.penalty_diagonal(np.array([-9.0, -7.0, -8.0, 2.0])))
@@ -318,7 +318,7 @@ def test_whole_preconditioner_takes_over_a_new_penalty(monkeypatch):
 def test_system_that_takes_too_long_is_given_up_and_said_to_be_unknown(preconditioner, monkeypatch):
     problem = helpers.small_classes()
     monkeypatch.setattr(newton_cg, "MAX_ITERATIONS", 2 if preconditioner == "blocks" else 0)
-    solution = problem.reference.solve(np.full(4, -2.0))
+    solution = problem.evaluator.solve(np.full(4, -2.0))
     assert math.isnan(solution.h)
     assert np.isnan(solution.gradient).all()
     assert math.isnan(solution.residual)
@@ -334,7 +334,7 @@ def test_system_is_not_taken_for_solved_where_the_last_runs_gained_nothing(usefu
         runs.append(1)
         return run(product, b, *args) if len(runs) <= useful_runs else (np.zeros_like(b), 5, 4.0)
 
-    reference, z = problem.reference, np.random.default_rng(0).standard_normal(problem.inner_shape)
+    reference, z = problem.evaluator, np.random.default_rng(0).standard_normal(problem.inner_shape)
     u, w, q = reference.A @ z, reference.row_weights(None), reference.penalty_diagonal(np.full(4, -5.0))
     hessians = reference.hessian(u, w, q), reference._single_hessian(u, w, q)
     solution, frozen = newton_cg.solve(*hessians, z, None, 1e-11, None)
@@ -354,7 +354,7 @@ def test_preconditioner_is_used_with_the_penalty_of_the_system(monkeypatch):
         return out
 
     monkeypatch.setattr(newton_cg, "conjugate_gradients", counted)
-    reference, z = problem.reference, 0.1 * np.random.default_rng(0).standard_normal(problem.inner_shape)
+    reference, z = problem.evaluator, 0.1 * np.random.default_rng(0).standard_normal(problem.inner_shape)
     u, w, frozen, spent = reference.A @ z, reference.row_weights(None), None, []
     for x in (-2.0, -9.0):
         q = reference.penalty_diagonal(np.array([x, x, x - 1, x + 1]))
@@ -377,8 +377,8 @@ def test_numbers_out_of_range_end_in_nan_not_in_an_error(preconditioner):
     problem = helpers.small_sparse()
     with np.errstate(all="ignore"):
         for value in (800.0, -800.0):
-            solution = problem.reference.solve(np.full(problem.outer_size, value))
-            assert math.isnan(solution.h) or solution.residual <= problem.reference.tolerance
+            solution = problem.evaluator.solve(np.full(problem.outer_size, value))
+            assert math.isnan(solution.h) or solution.residual <= problem.evaluator.tolerance
 
 
 # ---------------------------------------------------------------------- sparse rows

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 import helpers
 from benchmark_utils.sampling import inner, outer
-from benchmark_utils.solver_base import BilevelSolver
+from benchmark_utils.running.solver import BilevelSolver
 
 SOBA = helpers.solver_classes()["soba"]
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from test_random_lengths import SOLVERS, Q, make, moving_start
 
 import helpers
-from benchmark_utils.quadratic import QuadraticReference
+from benchmark_utils.evaluation.quadratic import QuadraticEvaluator
 from benchmark_utils.sampling import DrawStreams, make_blocks
 
 RHO, GAMMA, ETA, N = 0.2, 0.05, 0.3, 12  # inner step, outer step, step of the linear system, iterations
@@ -24,7 +24,7 @@ class Sums:
         problem = helpers.small_quadratic()
         arrays, weights, _ = make_blocks(getattr(problem, level).arrays, partition, problem.data_seed)
         self.parts = {i: self._means(arrays, weights[i], i) for i in range(partition.n_blocks)}
-        self.parts[None] = QuadraticReference._means(getattr(problem, level).arrays)
+        self.parts[None] = QuadraticEvaluator._means(getattr(problem, level).arrays)
 
     @staticmethod
     def _means(arrays, w, i):
@@ -210,7 +210,7 @@ def test_iterates_follow_the_equations(case, backend):
 # ---------------------------------------------------------------------- what must hold after every step, or at the end
 @pytest.mark.parametrize("variant", ["SUSTAIN", "MSTSA"])
 def test_sustain_estimates_never_leave_the_exact_directions(variant, backend):
-    reference = helpers.small_quadratic().reference
+    reference = helpers.small_quadratic().evaluator
     solver = make("sustain", 60, backend=backend, batch_size="full", n_neumann_steps=1, variant=variant,
                   step_size=0.3, outer_ratio=3.0, neumann_ratio=1.0, momentum=0.3)  # fmt: skip
     solver.begin()
@@ -236,4 +236,4 @@ def test_sustain_estimates_never_leave_the_exact_directions(variant, backend):
 def test_variants_without_bias_reach_the_minimiser(which, parameters):
     parameters = dict(step_size=0.5, outer_ratio=1.0, batch_size="full") | parameters
     result = helpers.run(SOLVERS[which], moving_start(), 4000, **parameters)
-    assert_allclose(result["x"], helpers.small_quadratic().reference.minimiser(), rtol=0, atol=1e-8)
+    assert_allclose(result["x"], helpers.small_quadratic().evaluator.minimiser(), rtol=0, atol=1e-8)

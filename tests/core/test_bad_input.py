@@ -88,7 +88,7 @@ def test_table_that_does_not_fit_is_refused_with_size_and_remedy(monkeypatch):
 
 def test_nan_in_data_is_counted_and_refused():
     problem = helpers.small_quadratic()
-    arrays = {name: array.copy() for name, array in problem.inner.arrays.items()}
+    arrays = {name: array.copy() for name, array in problem.rows("inner").items()}
     arrays["a"][3, 2] = math.nan
     broken = dataclasses.replace(problem, inner=Level("quadratic", arrays))
     objective = helpers.objective_class().get_instance()

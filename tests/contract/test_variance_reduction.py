@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
-from benchmark_utils.ledger import ORACLES
+from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.sampling import DrawStreams
 
 SOLVERS = helpers.solver_classes()
@@ -47,14 +47,14 @@ def states(stem, n_iter, problem=None, **parameters):
 # ---------------------------------------------------------------------- exact directions of the quadratic
 def exact_joint(z, v, x):
     """Return D_z, D_v, D_x."""
-    q = helpers.small_quadratic().reference
+    q = helpers.small_quadratic().evaluator
     F_z, F_x = q.A_F @ z + q.C_F.T @ x + q.c_F, q.B_F @ x + q.C_F @ z + q.e_F
     return q.A @ z + q.C.T @ x + q.c, q.A @ v + F_z, q.C @ v + F_x
 
 
 def exact_neumann(z, x, eta, n):
     """Return D_z, and D_x with the truncated series of n + 1 terms."""
-    A = helpers.small_quadratic().reference.A
+    A = helpers.small_quadratic().evaluator.A
     D_z, F_z, _ = exact_joint(z, 0 * z, x)
     v = -eta * sum(np.linalg.matrix_power(np.eye(len(z)) - eta * A, i) for i in range(n + 1)) @ F_z
     return D_z, exact_joint(z, v, x)[2]
@@ -80,7 +80,7 @@ def fsla(s):
 
 
 def stable(s):
-    q = helpers.small_quadratic().reference
+    q = helpers.small_quadratic().evaluator
     z, x = s.z_old, s.x_old
     F_z, F_x = exact_joint(z, 0 * z, x)[1:]
     return (s.H, s.C, s.g, s.f_z, s.f_x), (q.A, q.C, exact_joint(z, 0 * z, x)[0], F_z, F_x)

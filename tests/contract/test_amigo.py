@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import helpers
-from benchmark_utils.ledger import ORACLES
+from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.sampling import DrawStreams
 
 AMIGO = helpers.solver_classes()["amigo"]
@@ -23,7 +23,7 @@ def after_one_iteration(backend, **parameters):
 
 
 def test_nesterov_equals_the_recursion(backend):
-    q, x, alpha = helpers.small_quadratic().reference, np.full(4, -2.0), 0.4
+    q, x, alpha = helpers.small_quadratic().evaluator, np.full(4, -2.0), 0.4
     gradient = lambda z: q.A @ z + q.C.T @ x + q.c
     z_old = z = np.zeros(6)
     for k in range(7):
@@ -36,7 +36,7 @@ def test_nesterov_equals_the_recursion(backend):
 
 
 def test_conjugate_gradients_solve_the_system_in_p_steps(backend):
-    q, x = helpers.small_quadratic().reference, np.full(4, -2.0)
+    q, x = helpers.small_quadratic().evaluator, np.full(4, -2.0)
     z, v = after_one_iteration(backend, linear_solver="cg", n_linear_steps=6)
     F_z = q.A_F @ z + q.C_F.T @ x + q.c_F
     assert_allclose(v, -np.linalg.solve(q.A, F_z), atol=1e-10)
@@ -51,7 +51,7 @@ def test_variants_reach_the_minimiser(inner_solver, linear_solver):
         AMIGO, problem, 1500, backend="jax", batch_size="full", step_size=0.3, outer_ratio=3.0, n_inner_steps=3,
         n_linear_steps=3, inner_solver=inner_solver, linear_solver=linear_solver,
     )  # fmt: skip
-    assert_allclose(result["x"], problem.reference.minimiser(), atol=1e-8)
+    assert_allclose(result["x"], problem.evaluator.minimiser(), atol=1e-8)
 
 
 @pytest.mark.parametrize(("inner_solver", "linear_solver"), SOLVERS)
