@@ -95,8 +95,8 @@ class Solver(BilevelSolver):
         F_z, _ = oracles.grad_outer(z, s.x, draws.f_v)
         v = s.v - eta * (oracles.hvp(z, s.x, s.v, draws.v) + F_z)
 
-        # Phase 3: STORM from (z_{k+1}, v_{k+1}, x_k) and (z_k, v_k, x_{k-1}), the same third batches
-        # at both.
+        # Phase 3: STORM from (z_{k+1}, v_{k+1}, x_k) and (z_k, v_k, x_{k-1}), the same third
+        # batches at both.
         def direction(z, v, x):
             _, F_x = oracles.grad_outer(z, x, draws.f_x)
             return F_x + oracles.cross(z, x, v, draws.x)

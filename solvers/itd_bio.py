@@ -90,7 +90,7 @@ class Solver(BilevelSolver):
         K = T if self.truncation == "none" else self.truncation
         x, xi, zeta = s.x, draws.xi, draws.zeta
 
-        # Lines 3-6: T gradient steps on G(., x); the points at which the last K were taken are kept.
+        # Lines 3-6: T gradient steps on G(., x); the points of the last K are kept.
         def forward(k, carry):
             z, kept = carry
             return z - alpha * oracles.grad_inner(z, x, xi), self.bk.row_set(kept, k, z)
