@@ -2,18 +2,15 @@ from benchmark_utils.oracles.oracles import FULL
 from benchmark_utils.running.host import HostSolver, Iterates
 from benchmark_utils.running.search_space import Choice, Log
 
-#: Largest p for which a p x p matrix is kept.
-MAX_BFGS_SIZE = 5000
+MAX_BFGS_SIZE = 5000  # largest p for which a p x p matrix is kept
 
 
 class Solver(HostSolver):
     """ImplicitDiff: today's JAX libraries: optimistix for z*(x), lineax CG for v, optax for x.
 
     J. Rader, T. Lyons, P. Kidger, "Optimistix: modular optimisation in JAX and Equinox", 2024,
-    arXiv:2402.09983; J. Rader, T. Lyons, P. Kidger, "Lineax: unified linear solves and linear
-    least-squares in JAX and Equinox", 2023, arXiv:2311.17283; Optax (DeepMind). Full batches, warm
-    starts of z and v, implicit differentiation. Only the backend "jax".
-
+    arXiv:2402.09983; the same, "Lineax: unified linear solves and linear least-squares in JAX and
+    Equinox", 2023, arXiv:2311.17283; Optax (DeepMind). Full batches, warm starts of z and v.
     Costs are exact: an optimistix step calls its function once (one value and one gradient), k
     steps of lineax's CG take k + 1 products, and both report their ``num_steps``.
 
@@ -67,10 +64,7 @@ class Solver(HostSolver):
         "limit": "exact", "outer_optimiser": "sgd", "step_size": 0.3,
         "inner_tolerance": 1e-9, "linear_tolerance": 1e-9, "n_iter": 500,
     }  # fmt: skip
-    references = [
-        "J. Rader, T. Lyons, P. Kidger. 2024. arXiv:2402.09983",
-        "J. Rader, T. Lyons, P. Kidger. 2023. arXiv:2311.17283",
-    ]
+    references = ["J. Rader, T. Lyons, P. Kidger. 2023, 2024. arXiv:2311.17283, arXiv:2402.09983"]
 
     def why_not(self, problem, partitions):
         p = problem.inner_size
@@ -86,8 +80,8 @@ class Solver(HostSolver):
 
         method = {"bfgs": optimistix.BFGS, "lbfgs": optimistix.LBFGS}[self.inner_solver]
         self.minimiser = method(rtol=self.inner_tolerance, atol=self.inner_tolerance)
-        tolerances = dict(rtol=self.linear_tolerance, atol=self.linear_tolerance)
-        self.cg = lineax.CG(**tolerances, stabilise_every=None, max_steps=self.max_steps)
+        steps = dict(stabilise_every=None, max_steps=self.max_steps)
+        self.cg = lineax.CG(self.linear_tolerance, self.linear_tolerance, **steps)
         self.optimiser = lambda hp: getattr(optax, self.outer_optimiser)(hp.step_size)
         self.begin()
         self.outer_step = self.compile_oracle(self.iteration, self.state, self.hp, host=False)
@@ -139,8 +133,6 @@ class Solver(HostSolver):
 
         xp, v_new = self.bk.xp, counted(oracles, solve_system, hvp, v, 1)
         v = xp.where(xp.isfinite(v_new).all(), v_new, v)
-
-        # Hypergradient and outer step.
         d_x = F_x + oracles.cross(z, x, v, FULL)
         update, memory = self.optimiser(hp).update(d_x, memory, x)
         return (z, v, oracles.project(x + update), memory), d_x
