@@ -1,53 +1,83 @@
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils import hypergradient, linear_system
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.schedules import growing_lengths, length_at
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas import hypergradient, linear_system
+from benchmark_utils.formulas.steps import growing_lengths, length_at
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    v: Any  # v ~ -H^{-1} grad_z F, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # last outer direction D_x, shape (d,)
-    t: Any  # outer iterations done, integer
+    z: Inner
+    v: Inner  # v ~ -H^{-1} grad_z F
+    x: Outer
+    d_x: Outer  # last outer direction D_x
+    t: Count
 
 
 class Solver(BilevelSolver):
-    """AID-BiO: inner gradient descent and conjugate gradients for the linear system, both warm started.
+    """AID-BiO: inner gradient descent and conjugate gradients for v, both warm started.
 
-    K. Ji, J. Yang, Y. Liang, "Bilevel optimization: convergence analysis and enhanced design", ICML 2021,
-    arXiv:2010.07962, Algorithm 1 with AID. The paper solves for q = -v. ``inner_schedule="theory"`` is the paper's
-    "AID-BiO-increasing": D_k = ceil(D (k + 1)^{1/4}) inner steps, after Ghadimi and Wang.
+    K. Ji, J. Yang, Y. Liang, "Bilevel optimization: convergence analysis and enhanced design",
+    ICML 2021, arXiv:2010.07962, Algorithm 1 with AID. The paper solves for q = -v.
 
-    Differs from the paper in: 1. the growing D_k is capped at ``max_inner_steps``; 2. where ``batch_size`` is a number,
-    which the paper has not, all sums of one outer iteration run over one block of G and one of F, drawn afresh.
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method; "torch-compiled" only where the inner loop has constant
+        length.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples); "full": all of them, as in the paper.
+    n_inner_steps : int
+        D, inner gradient steps in one outer iteration; the first length where it grows.
+    inner_schedule : {"constant", "theory"}
+        "constant": D steps in every outer iteration; "theory": D_k = ceil(D (k + 1)^{1/4}), the
+        paper's "AID-BiO-increasing", after Ghadimi and Wang.
+    max_inner_steps : int
+        Cap of the growing D_k (inner steps).
+    n_linear_steps : int
+        N, steps of conjugate gradients in one outer iteration.
+    step_size : float
+        alpha, step of z.
+    outer_ratio : float
+        alpha / beta, where beta is the step of x.
+
+    Differs from the paper
+    ----------------------
+    - The growing D_k is capped at ``max_inner_steps``.
+    - Where ``batch_size`` is a number, which the paper has not, all sums of one outer iteration run
+      over one block of G and one of F, drawn afresh.
     """
 
     name = "AID-BiO"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": ["full"],
-        "n_inner_steps": [10],
+        "n_inner_steps": ["tuned"],
         "inner_schedule": ["constant"],
         "max_inner_steps": [50],
-        "n_linear_steps": [10],
-        "step_size": [1.0],
-        "outer_ratio": [1.0],
+        "n_linear_steps": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "symmetric_hvp", "cross", "grad_outer", "full_pass")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
-    deterministic = {"limit": "exact", "step_size": 0.3, "outer_ratio": 3.0, "n_inner_steps": 3, "n_linear_steps": 3}
+    choices = {"inner_schedule": ("constant", "theory")}
+    search_space = {
+        "n_inner_steps": Int(1, 100, start=10),
+        "n_linear_steps": Int(1, 100, start=10),
+        "step_size": Log(1e-4, 1e3, start=1.0),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+    }
+    deterministic = {
+        "limit": "exact",
+        "step_size": 0.3,
+        "outer_ratio": 3.0,
+        "n_inner_steps": 3,
+        "n_linear_steps": 3,
+    }
     references = ["K. Ji, J. Yang, Y. Liang. ICML 2021. arXiv:2010.07962"]
-
-    def why_not(self, problem, partitions):
-        if self.inner_schedule not in ("constant", "theory"):
-            return f"inner_schedule is {self.inner_schedule!r}; it must be 'constant' or 'theory' (growing)."
 
     @property
     def static_graph(self):
@@ -61,13 +91,11 @@ class Solver(BilevelSolver):
         if self.inner_schedule == "constant":
             return [D]
         # ceil(D (k + 1)^{1/4}) in integers
-        return growing_lengths(lambda k: 1 + math.isqrt(math.isqrt(D**4 * (k + 1) - 1)), self.max_inner_steps)
+        ceiling = lambda k: 1 + math.isqrt(math.isqrt(D**4 * (k + 1) - 1))
+        return growing_lengths(ceiling, self.max_inner_steps)
 
     def draws(self):
         return {"xi": inner(), "zeta": outer()}
-
-    def init(self, z0, x0, oracles):
-        return State(z=z0, v=0 * z0, x=x0, d_x=0 * x0, t=self.bk.counter())
 
     def step(self, s, oracles, hp, draws):
         alpha = hp.step_size  # inner step

@@ -1,68 +1,96 @@
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils import hypergradient, linear_system
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas import hypergradient, linear_system
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # last outer direction D_x, shape (d,)
-    t: Any  # outer iterations done, integer
+    z: Inner
+    x: Outer
+    d_x: Outer  # last outer direction D_x
+    t: Count
 
 
 class Solver(BilevelSolver):
-    """AID-FP: approximate implicit differentiation, the linear system by fixed-point iteration from zero.
+    """AID-FP: approximate implicit differentiation, v by fixed-point iteration from zero.
 
-    R. Grazzi, L. Franceschi, M. Pontil, S. Salzo, "On the iteration complexity of hypergradient computation",
-    ICML 2020, arXiv:2006.16218, equation (4) and the fixed-point method of Section 2.2; for the map
-    Phi(z, x) = z - alpha grad_z G, whose system has the solution q = -v / alpha.
+    R. Grazzi, L. Franceschi, M. Pontil, S. Salzo, "On the iteration complexity of hypergradient
+    computation", ICML 2020, arXiv:2006.16218, equation (4) and the fixed-point method of Section
+    2.2; for the map Phi(z, x) = z - alpha grad_z G, whose system has the solution q = -v / alpha.
 
-    Differs from the paper in: 1. z starts where the previous outer iteration left it (``warm_start="z"``), the paper
-    computes one hypergradient from zero (``"none"``); 2. the linear system may have a step of its own,
-    ``step_size * linear_ratio``; 3. where ``batch_size`` is a number, which the paper has not, all sums of one outer
-    iteration run over one block of G and one of F, drawn afresh.
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples); "full": all of them, as in the paper.
+    n_inner_steps : int
+        T, inner gradient steps in one outer iteration.
+    n_linear_steps : int
+        K, fixed-point steps on the linear system in one outer iteration.
+    warm_start : {"none", "z"}
+        "z": the inner loop starts at the previous z; "none": it starts at zero.
+    linear_ratio : float
+        Step of the linear system over alpha; 1 in the paper.
+    step_size : float
+        alpha, step of z.
+    outer_ratio : float
+        alpha / beta, where beta is the step of x.
+
+    Differs from the paper
+    ----------------------
+    - z starts where the previous outer iteration left it (``warm_start="z"``); the paper computes
+      one hypergradient from zero (``"none"``).
+    - The linear system may have a step of its own, ``step_size * linear_ratio``.
+    - Where ``batch_size`` is a number, which the paper has not, all sums of one outer iteration run
+      over one block of G and one of F, drawn afresh.
     """
 
     name = "AID-FP"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": ["full"],
-        "n_inner_steps": [10],
-        "n_linear_steps": [10],
+        "n_inner_steps": ["tuned"],
+        "n_linear_steps": ["tuned"],
         "warm_start": ["z"],
-        "linear_ratio": [1.0],
-        "step_size": [1.0],
-        "outer_ratio": [1.0],
+        "linear_ratio": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer", "full_pass")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
-    deterministic = {"limit": "exact", "step_size": 0.9, "outer_ratio": 3.0, "n_inner_steps": 3, "n_linear_steps": 40}
+    choices = {"warm_start": ("none", "z")}
+    search_space = {
+        "n_inner_steps": Int(1, 100, start=10),
+        "n_linear_steps": Int(1, 100, start=10),
+        "linear_ratio": Log(1e-2, 1e2, start=1.0),
+        "step_size": Log(1e-4, 1e3, start=1.0),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+    }
+    deterministic = {
+        "limit": "exact",
+        "linear_ratio": 1.0,
+        "step_size": 0.9,
+        "outer_ratio": 3.0,
+        "n_inner_steps": 3,
+        "n_linear_steps": 40,
+    }
     references = ["R. Grazzi, L. Franceschi, M. Pontil, S. Salzo. ICML 2020. arXiv:2006.16218"]
-
-    def why_not(self, problem, partitions):
-        if self.warm_start not in ("none", "z"):
-            return f"warm_start is {self.warm_start!r}; it must be 'none' or 'z'."
 
     def draws(self):
         return {"xi": inner(), "zeta": outer()}
-
-    def init(self, z0, x0, oracles):
-        return State(z=z0, x=x0, d_x=0 * x0, t=self.bk.counter())
 
     def step(self, s, oracles, hp, draws):
         alpha = hp.step_size  # inner step
         eta = hp.step_size * hp.linear_ratio  # step of the linear system
         beta = hp.step_size / hp.outer_ratio  # outer step
-        xi, zeta = draws.xi, draws.zeta
+        T, xi, zeta = self.n_inner_steps, draws.xi, draws.zeta
 
         # T steps z <- Phi(z, x).
         z = s.z if self.warm_start == "z" else 0 * s.z
-        z = oracles.repeat(self.n_inner_steps, lambda k, z: z - alpha * oracles.grad_inner(z, s.x, xi), z)
+        z = oracles.repeat(T, lambda k, z: z - alpha * oracles.grad_inner(z, s.x, xi), z)
 
         # K steps q <- (d_1 Phi)^T q + grad_z F from zero, written for v = -alpha q.
         hvp = lambda k, u: oracles.hvp(z, s.x, u, xi)

@@ -1,60 +1,94 @@
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils import hypergradient, linear_system
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.schedules import growing_lengths, length_at
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas import hypergradient, linear_system
+from benchmark_utils.formulas.steps import growing_lengths, length_at
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # last outer direction D_x, shape (d,)
-    t: Any  # outer iterations done, integer
+    z: Inner
+    x: Outer
+    d_x: Outer  # last outer direction D_x
+    t: Count
 
 
 class Solver(BilevelSolver):
-    """BA: bilevel approximation, deterministic, inner gradient descent of growing length without warm start.
+    """BA: bilevel approximation, deterministic, inner gradient descent of growing length.
 
-    S. Ghadimi, M. Wang, "Approximation methods for bilevel programming", 2018, arXiv:1802.02246, Algorithm 1.
-    The paper solves for q = -v.
+    S. Ghadimi, M. Wang, "Approximation methods for bilevel programming", 2018, arXiv:1802.02246,
+    Algorithm 1. The paper solves for q = -v.
 
-    Differs from the paper in: 1. the inverse Hessian, exact in the paper's Algorithm 1, is a truncated Neumann series
-    of Q_k products; 2. T_k = ceil(T (k + 1)^{1/4}), the paper's growth, and Q_k = ceil(Q (k + 1)^{1/4}) are capped at
-    ``max_steps``; ``schedule="constant"`` keeps T and Q; 3. every inner loop starts from zero (``warm_start="none"``)
-    or, as codes do, from the previous z (``"z"``); 4. where ``batch_size`` is a number, which the paper's stochastic
-    method BSA treats differently, all sums of one outer iteration run over one block of G and one of F.
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method; "torch-compiled" only where the lengths are constant.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples); "full": all of them, as in the paper.
+    n_inner_steps : int
+        T, inner gradient steps in one outer iteration; T_0 where they grow.
+    n_neumann_steps : int
+        Q, products with H in one outer iteration; Q_0 where they grow.
+    max_steps : int
+        Cap of the growing T_k and Q_k (steps).
+    warm_start : {"none", "z"}
+        "none": every inner loop starts at zero; "z": at the previous z, as codes do.
+    schedule : {"theory", "constant"}
+        "theory": T_k = ceil(T (k + 1)^{1/4}) and Q_k = ceil(Q (k + 1)^{1/4}); "constant": T and Q.
+    neumann_ratio : float
+        Step of the series over beta.
+    step_size : float
+        beta, step of z, 2 / (L + mu) in the paper.
+    outer_ratio : float
+        beta / alpha, where alpha is the step of x.
+
+    Differs from the paper
+    ----------------------
+    - The inverse Hessian, exact in the paper's Algorithm 1, is a truncated Neumann series of Q_k
+      products.
+    - T_k = ceil(T (k + 1)^{1/4}), the paper's growth, and Q_k are capped at ``max_steps``;
+      ``schedule="constant"`` keeps T and Q.
+    - Every inner loop starts from zero (``warm_start="none"``) or from the previous z (``"z"``).
+    - Where ``batch_size`` is a number, which the paper's stochastic method BSA treats differently,
+      all sums of one outer iteration run over one block of G and one of F.
     """
 
     name = "BA"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": ["full"],
-        "n_inner_steps": [10],
-        "n_neumann_steps": [10],
+        "n_inner_steps": ["tuned"],
+        "n_neumann_steps": ["tuned"],
         "max_steps": [40],
         "warm_start": ["none"],
         "schedule": ["theory"],
-        "neumann_ratio": [1.0],
-        "step_size": [1.0],
-        "outer_ratio": [1.0],
+        "neumann_ratio": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer", "full_pass")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
+    choices = {"warm_start": ("none", "z"), "schedule": ("theory", "constant")}
+    search_space = {
+        "n_inner_steps": Int(1, 40, start=10),
+        "n_neumann_steps": Int(1, 40, start=10),
+        "neumann_ratio": Log(1e-2, 1e2, start=1.0),
+        "step_size": Log(1e-4, 1e3, start=1.0),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+    }
     deterministic = {
-        "limit": "neumann", "schedule": "constant", "warm_start": "z", "step_size": 0.3, "outer_ratio": 3.0,
+        "limit": "neumann",
+        "schedule": "constant",
+        "warm_start": "z",
+        "neumann_ratio": 1.0,
+        "step_size": 0.3,
+        "outer_ratio": 3.0,
+        "n_inner_steps": 10,
         "n_neumann_steps": 4,
-    }  # fmt: skip
+    }
     references = ["S. Ghadimi, M. Wang. 2018. arXiv:1802.02246"]
-
-    def why_not(self, problem, partitions):
-        for name, choices in (("schedule", ("theory", "constant")), ("warm_start", ("none", "z"))):
-            if getattr(self, name) not in choices:
-                return f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}."
 
     @property
     def static_graph(self):
@@ -64,14 +98,11 @@ class Solver(BilevelSolver):
     def length(self, n, t):
         """Return n, or ceil(n (t + 1)^{1/4}) up to the cap, computed in integers."""
         grown = lambda k: 1 + math.isqrt(math.isqrt(n**4 * (k + 1) - 1))
-        lengths = [n] if self.schedule == "constant" else growing_lengths(grown, self.max_steps)
-        return length_at(self.bk, lengths, t)
+        constant = self.schedule == "constant"
+        return length_at(self.bk, [n] if constant else growing_lengths(grown, self.max_steps), t)
 
     def draws(self):
         return {"xi": inner(), "zeta": outer()}
-
-    def init(self, z0, x0, oracles):
-        return State(z=z0, x=x0, d_x=0 * x0, t=self.bk.counter())
 
     def step(self, s, oracles, hp, draws):
         beta = hp.step_size  # inner step, 2 / (L + mu) in the paper
@@ -84,7 +115,7 @@ class Solver(BilevelSolver):
         z = s.z if self.warm_start == "z" else 0 * s.z
         z = oracles.repeat(T_k, lambda k, z: z - beta * oracles.grad_inner(z, s.x, xi), z)
 
-        # Step 2: hypergradient estimate at (z, x_k), here with Q_k products, and projected outer step.
+        # Step 2: hypergradient estimate at (z, x_k), here with Q_k products; projected outer step.
         hvp = lambda k, u: oracles.hvp(z, s.x, u, xi)
         solve = lambda b: linear_system.shia(oracles, hvp, b, None, eta, Q_k)
         D_x, _ = hypergradient.implicit(oracles, z, s.x, solve, zeta, xi)

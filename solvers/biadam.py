@@ -1,103 +1,122 @@
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils import estimators, hypergradient
-from benchmark_utils.sampling import inner, integers, outer
-from benchmark_utils.schedules import momentum, power_law, theory_or_constant
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas import hypergradient
+from benchmark_utils.formulas.steps import momentum, power_law, theory_or_constant
+from benchmark_utils.formulas.variance_reduction import ema
+from benchmark_utils.oracles.draws import inner, integers, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # momentum estimate m_x of the hypergradient, before the adaptive scaling, shape (d,)
-    t: Any  # outer iterations done, integer
-    m_z: Any  # momentum estimate of grad_z G, shape (p,)
-    s_z: Any  # moving average of squared inner gradients, shape (p,)
-    s_x: Any  # moving average of squared hypergradient estimates, shape (d,)
-    z_old: Any  # previous z (VR variant), the first iterate at the start, shape (p,)
-    x_old: Any  # previous x (VR variant), shape (d,)
+    z: Inner
+    x: Outer
+    d_x: Outer  # momentum estimate m_x of the hypergradient, before the adaptive scaling
+    t: Count
+    m_z: Inner  # momentum estimate of grad_z G
+    s_z: Inner  # moving average of squared inner gradients
+    s_x: Outer  # moving average of squared hypergradient estimates
 
 
 class Solver(BilevelSolver):
-    """BiAdam: momentum or variance-reduced estimates with adaptive diagonal scaling of both steps.
+    """BiAdam: momentum estimates with adaptive diagonal scaling of both steps (saBiAdam).
 
-    F. Huang, J. Li, S. Gao, H. Huang, "BiAdam: fast adaptive bilevel optimization methods", 2021, arXiv:2106.11396,
-    in the variants with a stochastic approximation of the inverse Hessian (HIA): ``variant="saBiAdam"`` (exponential
-    moving averages) and ``"VR-saBiAdam"`` (STORM).
+    F. Huang, J. Li, S. Gao, H. Huang, "BiAdam: fast adaptive bilevel optimization methods", 2021,
+    arXiv:2106.11396, saBiAdam with a stochastic approximation of the inverse Hessian (HIA):
+    exponential moving averages. VR-saBiAdam is a file of its own.
 
-    Differs from the paper in: 1. s_x averages the squares of the stochastic hypergradient estimates, where the paper's
-    example squares grad_x F, which is zero wherever F does not depend on x; s_z averages the squares of grad_z G
-    coordinate by coordinate; both start at the first squares; 2. the argmin over X in the norm of A_t is replaced by
-    the Euclidean projection of the scaled step, which is the same for boxes and without constraint; 3. eta_t and the
-    momentum weights are powers of t + 1 times free factors, without the constants of the theorems, and eta_0 = 1.
+    Parameters
+    ----------
+    backend : {"jax", "torch"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples); "full": all of them.
+    n_neumann_steps : int
+        Q, number of possible lengths of the random product (HIA), at most Q - 1 products with H.
+    schedule : {"theory", "constant"}
+        "theory": eta_t = (t + 1)^{-1/2}, which averages the iterates and scales the momentum
+        weight; "constant": eta_t = 1.
+    momentum : float
+        c, weight of the newest gradient in m_z and m_x is c eta_t, in (0, 1]; 1 at t = 0.
+    square_memory : float
+        tau, weight of the old average in s_z and s_x, in [0, 1); the newest square has 1 - tau.
+    scaling_floor : float
+        Number added to the square roots of s_z and s_x.
+    neumann_step : float
+        Step of the series (HIA).
+    step_size : float
+        lambda, step of z before the scaling and eta_t.
+    outer_ratio : float
+        lambda / gamma, where gamma is the step of x before the scaling and eta_t.
+
+    Differs from the paper
+    ----------------------
+    - s_x averages the squares of the stochastic hypergradient estimates, where the paper's example
+      squares grad_x F, which is zero wherever F does not depend on x; s_z averages the squares of
+      grad_z G coordinate by coordinate; both start at the first squares.
+    - The argmin over X in the norm of A_t is replaced by the Euclidean projection of the scaled
+      step, which is the same for boxes and without constraint.
+    - eta_t and the momentum weights are powers of t + 1 times free factors, without the constants
+      of the theorems, and eta_0 = 1.
     """
 
     name = "BiAdam"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": [64],
-        "variant": ["saBiAdam"],
-        "n_neumann_steps": [30],
+        "n_neumann_steps": ["tuned"],
         "schedule": ["theory"],
-        "momentum": [0.9],
-        "square_memory": [0.99],
-        "scaling_floor": [0.001],
-        "neumann_step": [1.0],
-        "step_size": [0.03],
-        "outer_ratio": [0.5],
+        "momentum": ["tuned"],
+        "square_memory": ["tuned"],
+        "scaling_floor": ["tuned"],
+        "neumann_step": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer")
+    choices = {"schedule": ("theory", "constant")}
     search_space = {
-        "step_size": Log(1e-5, 1e0), "outer_ratio": Log(1e-3, 1e3),
-        "neumann_step": Log(1e-4, 1e1), "momentum": Log(1e-2, 1.0),
+        "n_neumann_steps": Int(1, 100, start=30),
+        "momentum": Log(1e-2, 1.0, start=0.9),
+        "square_memory": Log(0.5, 0.9999, start=0.99),
+        "scaling_floor": Log(1e-8, 1e0, start=0.001),
+        "neumann_step": Log(1e-4, 1e3, start=1.0),
+        "step_size": Log(1e-5, 1e3, start=0.03),
+        "outer_ratio": Log(1e-6, 1e3, start=0.5),
+    }
+    deterministic = {
+        "limit": "hia", "schedule": "constant", "n_neumann_steps": 4, "neumann_step": 0.3,
+        "momentum": 0.9, "square_memory": 0.99, "scaling_floor": 0.001,
+        "step_size": 0.03, "outer_ratio": 0.5,
     }  # fmt: skip
-    deterministic = {"limit": "hia", "schedule": "constant", "neumann_step": 0.3, "n_neumann_steps": 4}
     references = ["F. Huang, J. Li, S. Gao, H. Huang. 2021. arXiv:2106.11396"]
     static_graph = False
-
-    def why_not(self, problem, partitions):
-        if self.variant not in ("saBiAdam", "VR-saBiAdam"):
-            return f"variant is {self.variant!r}; it must be 'saBiAdam' or 'VR-saBiAdam'."
 
     def draws(self):
         # Of the batches of v the first p are used.
         Q = self.n_neumann_steps
         return {"z": inner(), "v": inner(Q), "p": integers(0, Q), "x": inner(), "f": outer()}
 
-    def init(self, z0, x0, oracles):
-        return State(
-            z=z0, x=x0, d_x=0 * x0, t=self.bk.counter(), m_z=0 * z0, s_z=0 * z0, s_x=0 * x0, z_old=1 * z0, x_old=1 * x0
-        )
-
     def step(self, s, oracles, hp, draws):
-        vr, xp = self.variant == "VR-saBiAdam", self.bk.xp
         lam, gamma = hp.step_size, hp.step_size / hp.outer_ratio  # inner and outer step
-        decay = theory_or_constant(self.schedule, 1 / 3 if vr else 1 / 2)
-        eta = power_law(1 + 0 * hp.step_size, s.t, decay)  # eta_t = (t + 1)^{-decay}: averaging of the iterates
-        # Momentum weight c eta_t, or c eta_t^2 with variance reduction; first weights 1.
-        a = momentum(self.bk, power_law(hp.momentum, s.t, (2 if vr else 1) * decay), s.t)
-        b = momentum(self.bk, 1 - hp.square_memory, s.t)  # 1 - tau in the paper
+        decay = theory_or_constant(self.schedule, 1 / 2)
+        eta = power_law(1 + 0 * hp.step_size, s.t, decay)  # eta_t: averaging of the iterates
+        a = momentum(self.bk, power_law(hp.momentum, s.t, decay), s.t)  # c eta_t; 1 at t = 0
+        b = momentum(self.bk, 1 - hp.square_memory, s.t)  # 1 - tau; 1 at t = 0
 
-        # Stochastic gradients, and for the VR variant the same draws at the previous point.
+        # Stochastic gradients and their moving averages.
         Q, p = self.n_neumann_steps, draws.p
-        grad_z = lambda z, x: oracles.grad_inner(z, x, draws.z)
-        step = hp.neumann_step
-        grad_x = lambda z, x: hypergradient.hia(oracles, z, x, step, Q, p, draws.v, draws.f, draws.x)
-        g_z, g_x = grad_z(s.z, s.x), grad_x(s.z, s.x)
-        if vr:
-            m_z = estimators.storm(s.m_z, g_z, grad_z(s.z_old, s.x_old), a)
-            m_x = estimators.storm(s.d_x, g_x, grad_x(s.z_old, s.x_old), a)
-        else:
-            m_z, m_x = estimators.ema(s.m_z, g_z, a), estimators.ema(s.d_x, g_x, a)
+        g_z = oracles.grad_inner(s.z, s.x, draws.z)
+        g_x = hypergradient.hia(oracles, s.z, s.x, hp.neumann_step, Q, p, draws.v, draws.f, draws.x)
+        m_z, m_x = ema(s.m_z, g_z, a), ema(s.d_x, g_x, a)
 
         # Adaptive matrices A_t = diag(sqrt(s_x) + floor), B_t = diag(sqrt(s_z) + floor).
-        s_z, s_x = estimators.ema(s.s_z, g_z * g_z, b), estimators.ema(s.s_x, g_x * g_x, b)
+        xp = self.bk.xp
+        s_z, s_x = ema(s.s_z, g_z * g_z, b), ema(s.s_x, g_x * g_x, b)
         A, B = xp.sqrt(s_x) + hp.scaling_floor, xp.sqrt(s_z) + hp.scaling_floor
 
         # Scaled (projected) steps, then w_{t+1} = w_t + eta_t (w~ - w_t).
         z = s.z - eta * lam * m_z / B
         x = s.x + eta * (oracles.project(s.x - gamma * m_x / A) - s.x)
-        return State(z=z, x=x, d_x=m_x, t=s.t + 1, m_z=m_z, s_z=s_z, s_x=s_x, z_old=s.z, x_old=s.x)
+        return State(z=z, x=x, d_x=m_x, t=s.t + 1, m_z=m_z, s_z=s_z, s_x=s_x)

@@ -1,64 +1,89 @@
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
-#: Smallest denominator of the multiplier: q(z, x) = 0 means that z is optimal and nothing has to be corrected.
+#: Smallest denominator of the multiplier: q(z, x) = 0 means that z is optimal and nothing has to be
+#: corrected.
 FLOOR = 1e-12
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # last outer direction grad_x F + lambda grad_x q, shape (d,)
-    t: Any  # outer iterations done, integer
+    z: Inner
+    x: Outer
+    d_x: Outer  # last outer direction grad_x F + lambda grad_x q
+    t: Count
 
 
 class Solver(BilevelSolver):
-    """BOME: first-order descent on F under the dynamic barrier <grad q, direction> >= phi, q = G - min G.
+    """BOME: first-order descent on F under the dynamic barrier <grad q, direction> >= phi.
 
-    M. Ye, B. Liu, S. Wright, P. Stone, Q. Liu, "BOME! Bilevel optimization made easy: a simple first-order approach",
-    NeurIPS 2022, arXiv:2209.08709, Algorithm 1. phi = eta ‖grad q‖^2 (``barrier="grad_norm"``) or eta q
-    (``"value"``), with eta called ``barrier_weight``.
+    M. Ye, B. Liu, S. Wright, P. Stone, Q. Liu, "BOME! Bilevel optimization made easy: a simple
+    first-order approach", NeurIPS 2022, arXiv:2209.08709, Algorithm 1, with q = G - min G.
 
-    Differs from the paper in: 1. the outer step is ``step_size / outer_ratio``, the paper has one step for (z, x);
-    2. the denominator ‖grad q‖^2 is floored at 1e-12; 3. where ``batch_size`` is a number, which the paper has not,
-    all sums of one outer iteration run over one block of G and one of F, drawn afresh.
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples); "full": all of them, as in the paper.
+    n_inner_steps : int
+        T, gradient steps from z to z^T, whose G stands for min G.
+    barrier : {"grad_norm", "value"}
+        phi: "grad_norm" is eta ‖grad q‖^2, "value" is eta q.
+    barrier_weight : float
+        eta, weight of the barrier phi.
+    inner_ratio : float
+        Step of the T inner steps over the step of z.
+    step_size : float
+        Step of z.
+    outer_ratio : float
+        Step of z over the step of x; 1 in the paper.
+
+    Differs from the paper
+    ----------------------
+    - The outer step is ``step_size / outer_ratio``; the paper has one step for (z, x).
+    - The denominator ‖grad q‖^2 is floored at 1e-12.
+    - Where ``batch_size`` is a number, which the paper has not, all sums of one outer iteration run
+      over one block of G and one of F, drawn afresh.
     """
 
     name = "BOME"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": ["full"],
-        "n_inner_steps": [5],
+        "n_inner_steps": ["tuned"],
         "barrier": ["grad_norm"],
-        "barrier_weight": [0.5],
-        "inner_ratio": [1.0],
-        "step_size": [1.0],
-        "outer_ratio": [0.005],
+        "barrier_weight": ["tuned"],
+        "inner_ratio": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "grad_inner_x", "value_inner", "grad_outer", "full_pass")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3), "barrier_weight": Log(1e-2, 1e0)}
+    choices = {"barrier": ("grad_norm", "value")}
+    search_space = {
+        "n_inner_steps": Int(1, 20, start=5),
+        "barrier_weight": Log(1e-2, 1e0, start=0.5),
+        "inner_ratio": Log(1e-2, 1e2, start=1.0),
+        "step_size": Log(1e-4, 1e3, start=1.0),
+        "outer_ratio": Log(1e-6, 1e3, start=0.005),
+    }
     deterministic = {
-        "limit": "with a constant step the multiplier grows until step * lambda is of order 1, which leaves a distance "
-        "to argmin h of the order of the step, plus that of T inner steps; see tests/test_deterministic_limits.py",
+        "limit": "with a constant step the multiplier grows until step * lambda is of order 1, "
+        "which leaves a distance to argmin h of the order of the step, plus that of T inner steps; "
+        "see tests/test_deterministic_limits.py",
+        "n_inner_steps": 5,
+        "barrier_weight": 0.5,
+        "inner_ratio": 1.0,
         "step_size": 0.1,
         "outer_ratio": 1.0,
     }
     references = ["M. Ye, B. Liu, S. Wright, P. Stone, Q. Liu. NeurIPS 2022. arXiv:2209.08709"]
 
-    def why_not(self, problem, partitions):
-        if self.barrier not in ("grad_norm", "value"):
-            return f"barrier is {self.barrier!r}; it must be 'grad_norm' or 'value'."
-
     def draws(self):
         return {"xi": inner(), "zeta": outer()}
-
-    def init(self, z0, x0, oracles):
-        return State(z=z0, x=x0, d_x=0 * x0, t=self.bk.counter())
 
     def step(self, s, oracles, hp, draws):
         alpha = hp.step_size * hp.inner_ratio  # step of the inner loop
@@ -75,14 +100,16 @@ class Solver(BilevelSolver):
         F_z, F_x = oracles.grad_outer(z, x, draws.zeta)
 
         # Multiplier lambda = max((phi - <grad F, grad q>) / ‖grad q‖^2, 0).
-        norm2 = xp.sum(q_z * q_z) + xp.sum(q_x * q_x)
+        norm2 = oracles.mean_dot(q_z, q_z) + xp.sum(q_x * q_x)
         if self.barrier == "grad_norm":
             phi = hp.barrier_weight * norm2
         else:
-            phi = hp.barrier_weight * (oracles.value_inner(z, x, xi) - oracles.value_inner(z_T, x, xi))
-        excess = phi - xp.sum(F_z * q_z) - xp.sum(F_x * q_x)
-        lam = xp.where(excess > 0, excess, 0 * excess) / xp.where(norm2 > FLOOR, norm2, FLOOR + 0 * norm2)
+            q = oracles.value_inner(z, x, xi) - oracles.value_inner(z_T, x, xi)
+            phi = hp.barrier_weight * q
+        excess = phi - oracles.mean_dot(F_z, q_z) - xp.sum(F_x * q_x)
+        positive = xp.where(excess > 0, excess, 0 * excess)
+        lam = positive / xp.where(norm2 > FLOOR, norm2, FLOOR + 0 * norm2)
 
         # Joint step on (z, x).
-        D_x = F_x + lam * q_x
-        return State(z=z - xi_z * (F_z + lam * q_z), x=oracles.project(x - xi_x * D_x), d_x=D_x, t=s.t + 1)
+        z, D_x = z - xi_z * (F_z + lam * q_z), F_x + lam * q_x
+        return State(z=z, x=oracles.project(x - xi_x * D_x), d_x=D_x, t=s.t + 1)

@@ -1,60 +1,107 @@
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils import hypergradient
-from benchmark_utils.sampling import inner, integers, outer
-from benchmark_utils.schedules import growing_lengths, length_at, power_law, theory_or_constant
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas import hypergradient
+from benchmark_utils.formulas.steps import (
+    growing_lengths,
+    length_at,
+    power_law,
+    theory_or_constant,
+)
+from benchmark_utils.oracles.draws import inner, integers, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # last outer direction D_x, shape (d,)
-    t: Any  # outer iterations done, integer
+    z: Inner
+    x: Outer
+    d_x: Outer  # last outer direction D_x
+    t: Count
 
 
 class Solver(BilevelSolver):
     """BSA: inner SGD, one random term of the Neumann series (HIA), one projected outer step.
 
-    S. Ghadimi, M. Wang, "Approximation methods for bilevel programming", 2018, arXiv:1802.02246, Algorithm 2 (BSA)
-    with Algorithm 3 for the inverse Hessian. The paper solves for q = -v.
+    S. Ghadimi, M. Wang, "Approximation methods for bilevel programming", 2018, arXiv:1802.02246,
+    Algorithm 2 (BSA) with Algorithm 3 for the inverse Hessian. The paper solves for q = -v.
 
-    Differs from the paper in: 1. batches of ``batch_size`` rows instead of single samples; 2. z is carried over
-    (``warm_start="z"``), the paper restarts from a fixed point (``"none"``: from zero); 3. the inner step is constant
-    within an outer iteration and decays as k^{-1/2} across them (``schedule="theory"``), where the paper lets it decay
-    within the loop; 4. T_k is constant, or ceil(T sqrt(k+1)) capped at ``max_inner_steps``
-    (``inner_schedule="theory"``); 5. the length Q of the series is constant, where the paper lets it grow with log k.
+    Parameters
+    ----------
+    backend : {"jax", "torch"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples); "full": all of them.
+    n_inner_steps : int
+        T, inner steps in one outer iteration, each with a batch of its own; T_0 where they grow.
+    inner_schedule : {"constant", "theory"}
+        "constant": T steps in every outer iteration; "theory": T_k = ceil(T sqrt(k + 1)).
+    max_inner_steps : int
+        Cap of the growing T_k (inner steps).
+    n_neumann_steps : int
+        Q, number of possible lengths of the random product, at most Q - 1 products with H.
+    warm_start : {"none", "z"}
+        "z": the inner loop starts at the previous z; "none": it starts at zero.
+    schedule : {"theory", "constant"}
+        "theory": the steps of z and x decay as (k + 1)^{-1/2}; "constant": they do not.
+    neumann_ratio : float
+        Step of the series, 1 / L in the paper, over ``step_size``; it does not decay.
+    step_size : float
+        beta, step of z (at k = 0 where steps decay).
+    outer_ratio : float
+        beta / alpha, where alpha is the step of x.
+
+    Differs from the paper
+    ----------------------
+    - Batches of ``batch_size`` rows instead of single samples.
+    - z is carried over (``warm_start="z"``); the paper restarts from a fixed point (``"none"``:
+      from zero).
+    - The inner step is constant within an outer iteration and decays as k^{-1/2} across them
+      (``schedule="theory"``), where the paper lets it decay within the loop.
+    - T_k is constant, or ceil(T sqrt(k + 1)) capped at ``max_inner_steps``
+      (``inner_schedule="theory"``).
+    - The length Q of the series is constant, where the paper lets it grow with log k.
     """
 
     name = "BSA"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": [64],
-        "n_inner_steps": [10],
+        "n_inner_steps": ["tuned"],
         "inner_schedule": ["constant"],
         "max_inner_steps": [100],
-        "n_neumann_steps": [40],
+        "n_neumann_steps": ["tuned"],
         "warm_start": ["z"],
         "schedule": ["theory"],
-        "neumann_ratio": [1.0],
-        "step_size": [0.5],
-        "outer_ratio": [0.5],
+        "neumann_ratio": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
-    deterministic = {"limit": "hia", "schedule": "constant", "step_size": 0.3, "n_neumann_steps": 4}
+    choices = {
+        "inner_schedule": ("constant", "theory"),
+        "warm_start": ("none", "z"),
+        "schedule": ("theory", "constant"),
+    }
+    search_space = {
+        "n_inner_steps": Int(1, 100, start=10),
+        "n_neumann_steps": Int(1, 100, start=40),
+        "neumann_ratio": Log(1e-2, 1e2, start=1.0),
+        "step_size": Log(1e-4, 1e3, start=0.5),
+        "outer_ratio": Log(1e-6, 1e3, start=0.5),
+    }
+    deterministic = {
+        "limit": "hia",
+        "schedule": "constant",
+        "neumann_ratio": 1.0,
+        "step_size": 0.3,
+        "outer_ratio": 0.5,
+        "n_inner_steps": 10,
+        "n_neumann_steps": 4,
+    }
     references = ["S. Ghadimi, M. Wang. 2018. arXiv:1802.02246"]
     static_graph = False
-
-    def why_not(self, problem, partitions):
-        if self.inner_schedule not in ("constant", "theory"):
-            return f"inner_schedule is {self.inner_schedule!r}; it must be 'constant' or 'theory'."
-        if self.warm_start not in ("none", "z"):
-            return f"warm_start is {self.warm_start!r}; it must be 'none' or 'z'."
 
     @property
     def inner_lengths(self):
@@ -67,11 +114,8 @@ class Solver(BilevelSolver):
 
     def draws(self):
         # Of the batches of z and v the first T_k and the first p are used.
-        Q = self.n_neumann_steps
-        return {"z": inner(self.inner_lengths[-1]), "v": inner(Q), "p": integers(0, Q), "x": inner(), "f": outer()}
-
-    def init(self, z0, x0, oracles):
-        return State(z=z0, x=x0, d_x=0 * x0, t=self.bk.counter())
+        T, Q = self.inner_lengths[-1], self.n_neumann_steps
+        return {"z": inner(T), "v": inner(Q), "p": integers(0, Q), "x": inner(), "f": outer()}
 
     def step(self, s, oracles, hp, draws):
         decay = theory_or_constant(self.schedule, 1 / 2)
@@ -84,7 +128,7 @@ class Solver(BilevelSolver):
         z = s.z if self.warm_start == "z" else 0 * s.z
         z = oracles.repeat(T_k, lambda k, z: z - beta * oracles.grad_inner(z, s.x, draws.z[k]), z)
 
-        # Hypergradient estimate at (z_{k+1}, x_k): Q eta prod_{i<p} (I - eta H_i), p uniform in 0..Q-1.
+        # Hypergradient estimate at (z_{k+1}, x_k): Q eta prod_{i<p} (I - eta H_i), p in 0..Q-1.
         Q, p = self.n_neumann_steps, draws.p
         D_x = hypergradient.hia(oracles, z, s.x, eta, Q, p, draws.v, draws.f, draws.x)
         return State(z=z, x=oracles.project(s.x - alpha * D_x), d_x=D_x, t=s.t + 1)

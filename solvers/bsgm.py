@@ -1,65 +1,96 @@
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.schedules import growing_lengths, length_at
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas.steps import growing_lengths, length_at
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable after the inner loop, shape (p,)
-    v: Any  # v ~ -H^{-1} grad_z F after the loop of the linear system, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # last outer direction D_x, shape (d,)
-    t: Any  # outer iterations done, integer
+    z: Inner  # after the inner loop
+    v: Inner  # v ~ -H^{-1} grad_z F after the loop of the linear system
+    x: Outer
+    d_x: Outer  # last outer direction D_x
+    t: Count
 
 
 class Solver(BilevelSolver):
-    """BSGM: bilevel stochastic gradient with stochastic implicit differentiation, without warm start.
+    """BSGM: bilevel stochastic gradient with implicit differentiation, without warm start.
 
-    R. Grazzi, M. Pontil, S. Salzo, "Bilevel optimization with a lower-level contraction: optimal sample complexity
-    without warm-start", JMLR 2023, arXiv:2202.03397, Algorithms 1 (outer loop) and 2 (hypergradient), for the map
-    z - grad_z G and q = -v. Without warm start both loops begin at zero (w_0 = v_0 = 0 in the paper): the start z0
-    that the other solvers use is not used.
+    R. Grazzi, M. Pontil, S. Salzo, "Bilevel optimization with a lower-level contraction: optimal
+    sample complexity without warm-start", JMLR 2023, arXiv:2202.03397, Algorithms 1 (outer loop)
+    and 2 (hypergradient), for the map z - grad_z G and q = -v. Without warm start both loops begin
+    at zero: the start z0 that the other solvers use is not used.
 
-    Differs from the paper in: 1. with growing lengths (schedule (i)), t_s = k_s = J_s = ceil((s + 1) / c) are capped
-    at ``n_steps``; ``length_schedule="constant"`` is the finite horizon schedule (ii) with all lengths ``n_steps``;
-    2. the decaying step is written step_size gamma / (gamma + i), so that step_size is the first one;
-    3. ``warm_start`` "z" and "z_and_v" are variants that the paper compares with.
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method; "torch-compiled" only where the lengths are constant.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples); "full": all of them.
+    length_schedule : {"growing", "constant"}
+        "growing": t_s = k_s = J_s = ceil((s + 1) / c), schedule (i); "constant": all lengths are
+        ``n_steps``, the finite horizon schedule (ii).
+    n_steps : int
+        t, k and J: inner steps, steps of the linear system and batches of the mean outer gradient
+        and cross product in one outer iteration; where they grow, their cap.
+    growth_period : int
+        c, outer iterations after which the lengths grow by one.
+    warm_start : {"none", "z", "z_and_v"}
+        What starts at its previous value: nothing (both loops start at zero), z, or z and v.
+    schedule : {"theory", "constant"}
+        "theory": the steps of the two loops decay within each loop; "constant": they do not.
+    decay_offset : float
+        gamma in the decaying step, ``step_size`` gamma / (gamma + i) at step i of a loop (steps).
+    linear_ratio : float
+        Step of the linear system over the step of z.
+    step_size : float
+        Step of z, the first one of each loop where steps decay.
+    outer_ratio : float
+        ``step_size`` over the step of x, which is constant.
+
+    Differs from the paper
+    ----------------------
+    - With growing lengths (schedule (i)), t_s = k_s = J_s are capped at ``n_steps``.
+    - The decaying step is written step_size gamma / (gamma + i), so that step_size is the first
+      one.
+    - ``warm_start`` "z" and "z_and_v" are variants that the paper compares with.
     """
 
     name = "BSGM"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": [64],
         "length_schedule": ["growing"],
-        "n_steps": [50],
+        "n_steps": ["tuned"],
         "growth_period": [10],
         "warm_start": ["none"],
         "schedule": ["theory"],
-        "decay_offset": [1000.0],
-        "linear_ratio": [1.0],
-        "step_size": [1.0],
-        "outer_ratio": [1.0],
+        "decay_offset": ["tuned"],
+        "linear_ratio": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3), "decay_offset": Log(1e1, 1e4)}
+    choices = {
+        "length_schedule": ("growing", "constant"),
+        "warm_start": ("none", "z", "z_and_v"),
+        "schedule": ("theory", "constant"),
+    }
+    search_space = {
+        "n_steps": Int(1, 500, start=50),
+        "decay_offset": Log(1e1, 1e4, start=1000.0),
+        "linear_ratio": Log(1e-2, 1e2, start=1.0),
+        "step_size": Log(1e-4, 1e3, start=1.0),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+    }
     deterministic = {
         "limit": "exact", "length_schedule": "constant", "n_steps": 3, "warm_start": "z_and_v",
-        "schedule": "constant", "step_size": 0.3, "outer_ratio": 3.0,
+        "schedule": "constant", "decay_offset": 1000.0, "linear_ratio": 1.0,
+        "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["R. Grazzi, M. Pontil, S. Salzo. JMLR 24(167), 2023. arXiv:2202.03397"]
-
-    def why_not(self, problem, partitions):
-        for name, choices in (
-            ("length_schedule", ("growing", "constant")),
-            ("warm_start", ("none", "z", "z_and_v")),
-            ("schedule", ("theory", "constant")),
-        ):
-            if getattr(self, name) not in choices:
-                return f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(choices)}."
 
     @property
     def static_graph(self):
@@ -78,13 +109,11 @@ class Solver(BilevelSolver):
         n = self.n_steps
         return {"z": inner(n), "v": inner(n), "x": inner(n), "f": outer(n)}
 
-    def init(self, z0, x0, oracles):
-        return State(z=z0, v=0 * z0, x=x0, d_x=0 * x0, t=self.bk.counter())
-
     def step(self, s, oracles, hp, draws):
         n = length_at(self.bk, self.lengths, s.t)  # t_s = k_s = J_s
         alpha = hp.step_size / hp.outer_ratio  # constant outer step
-        decay = lambda i: hp.decay_offset / (hp.decay_offset + i) if self.schedule == "theory" else 1
+        theory, gamma = self.schedule == "theory", hp.decay_offset
+        decay = lambda i: gamma / (gamma + i) if theory else 1
         eta = lambda i: hp.step_size * decay(i)  # steps of the inner loop
         eta_v = lambda j: hp.step_size * hp.linear_ratio * decay(j)  # steps of the linear system
         x = s.x
@@ -93,18 +122,18 @@ class Solver(BilevelSolver):
         z = 0 * s.z if self.warm_start == "none" else s.z
         z = oracles.repeat(n, lambda i, z: z - eta(i) * oracles.grad_inner(z, x, draws.z[i]), z)
 
-        # The mean of J_s gradients of F, kept fixed while k_s steps solve H v + F_z = 0 from v_0 = 0, or
-        # from the previous v.
+        # The mean of J_s gradients of F, kept fixed while k_s steps solve H v + F_z = 0 from
+        # v_0 = 0, or from the previous v.
         def add_grad_outer(j, total):
             F_z, F_x = oracles.grad_outer(z, x, draws.f[j])
             return total[0] + F_z, total[1] + F_x
 
         F_z, F_x = oracles.repeat(n, add_grad_outer, (0 * z, 0 * x))
         F_z, F_x = F_z / n, F_x / n
-        v = s.v if self.warm_start == "z_and_v" else 0 * s.v
-        v = oracles.repeat(n, lambda j, v: v - eta_v(j) * (oracles.hvp(z, x, v, draws.v[j]) + F_z), v)
+        linear_step = lambda j, v: v - eta_v(j) * (oracles.hvp(z, x, v, draws.v[j]) + F_z)
+        v = oracles.repeat(n, linear_step, s.v if self.warm_start == "z_and_v" else 0 * s.v)
 
         # The mean of J_s cross products and the projected outer step.
-        Cv = oracles.repeat(n, lambda j, total: total + oracles.cross(z, x, v, draws.x[j]), 0 * x) / n
-        D_x = F_x + Cv
+        add_cross = lambda j, total: total + oracles.cross(z, x, v, draws.x[j])
+        D_x = F_x + oracles.repeat(n, add_cross, 0 * x) / n
         return State(z=z, v=v, x=oracles.project(x - alpha * D_x), d_x=D_x, t=s.t + 1)
