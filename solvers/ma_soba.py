@@ -1,56 +1,79 @@
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils import hypergradient
-from benchmark_utils.estimators import ema
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.schedules import momentum, power_law, theory_or_constant
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas import hypergradient
+from benchmark_utils.formulas.steps import momentum, power_law, theory_or_constant
+from benchmark_utils.formulas.variance_reduction import ema
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    v: Any  # v ~ -H^{-1} grad_z F, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # last outer direction used, the h of one iteration before, shape (d,)
-    t: Any  # outer iterations done, integer
-    h: Any  # moving average of D_x, shape (d,)
+    z: Inner
+    v: Inner  # v ~ -H^{-1} grad_z F
+    x: Outer
+    d_x: Outer  # last outer direction used, the h of one iteration before
+    t: Count
+    h: Outer  # moving average of D_x
 
 
 class Solver(BilevelSolver):
     """MA-SOBA: SOBA with a moving average of the outer direction.
 
-    X. Chen, T. Xiao, K. Balasubramanian, "Optimal algorithms for stochastic bilevel optimization under relaxed
-    smoothness conditions", JMLR 25(151), 2024, arXiv:2306.12067, algorithm MA-SOBA.
+    X. Chen, T. Xiao, K. Balasubramanian, "Optimal algorithms for stochastic bilevel optimization
+    under relaxed smoothness conditions", JMLR 25(151), 2024, arXiv:2306.12067, algorithm MA-SOBA.
 
-    Differs from the paper in: 1. the x-step is the first of the iteration and uses the average of the previous one,
-    starting with h = 0, so x moves from the second iteration on (our reading of the order of the steps); 2. D_z, D_v
-    and D_x share one inner and one outer batch; 3. the steps and the weight theta decay as t^{-1/2}
-    (``schedule="theory"``) where the paper takes constants proportional to K^{-1/2} for a known horizon K; 4. the
-    first average is the first D_x alone (theta = 1).
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples).
+    schedule : {"theory", "constant"}
+        "theory": the steps and the weight theta decay as (t + 1)^{-1/2}; "constant": they do not.
+    theta : float
+        Weight of the new D_x in the average h, in (0, 1] (at t = 0 of the decay); the first
+        iteration takes 1.
+    step_size : float
+        rho, step of z and v (at t = 0 where steps decay).
+    outer_ratio : float
+        rho / gamma, where gamma is the step of x.
+
+    Differs from the paper
+    ----------------------
+    - The x-step is the first of the iteration and uses the average of the previous one, starting
+      with h = 0, so x moves from the second iteration on (our reading of the order of the steps).
+    - D_z, D_v and D_x share one inner and one outer batch.
+    - The steps and the weight theta decay as t^{-1/2} (``schedule="theory"``) where the paper takes
+      constants proportional to K^{-1/2} for a known horizon K.
+    - The first average is the first D_x alone (theta = 1).
     """
 
     name = "MA-SOBA"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": [64],
         "schedule": ["theory"],
-        "theta": [0.5],
-        "step_size": [0.5],
-        "outer_ratio": [1.0],
+        "theta": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer")
-    search_space = {"theta": Log(1e-2, 1), "step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
-    deterministic = {"limit": "exact", "schedule": "constant", "step_size": 0.3, "outer_ratio": 3.0}
+    choices = {"schedule": ("theory", "constant")}
+    search_space = {
+        "theta": Log(1e-2, 1.0, start=0.5),
+        "step_size": Log(1e-4, 1e3, start=0.5),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+    }
+    deterministic = {
+        "limit": "exact", "schedule": "constant", "theta": 0.5, "step_size": 0.3,
+        "outer_ratio": 3.0,
+    }  # fmt: skip
     references = ["X. Chen, T. Xiao, K. Balasubramanian. JMLR 25(151), 2024. arXiv:2306.12067"]
 
     def draws(self):
         return {"xi": inner(), "zeta": outer()}
-
-    def init(self, z0, x0, oracles):
-        return State(z=z0, v=0 * z0, x=x0, d_x=0 * x0, t=self.bk.counter(), h=0 * x0)
 
     def step(self, s, oracles, hp, draws):
         decay = theory_or_constant(self.schedule, 1 / 2)

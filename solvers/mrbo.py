@@ -1,73 +1,106 @@
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils import hypergradient
-from benchmark_utils.estimators import storm
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.schedules import momentum, power_law, theory_or_constant
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas import hypergradient
+from benchmark_utils.formulas.steps import momentum, power_law, theory_or_constant
+from benchmark_utils.formulas.variance_reduction import storm
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # STORM estimate of the outer direction, the last one used, shape (d,)
-    t: Any  # outer iterations done, integer
-    d_z: Any  # STORM estimate of grad_z G, shape (p,)
-    z_old: Any  # z of one iteration before, at which the estimates were taken, shape (p,)
-    x_old: Any  # x of one iteration before, shape (d,)
+    z: Inner
+    x: Outer
+    d_x: Outer  # STORM estimate of the outer direction, the last one used
+    t: Count
+    d_z: Inner  # STORM estimate of grad_z G
+    z_old: Inner.start  # z and x of one iteration before, at which the estimates were taken
+    x_old: Outer.start
 
 
 class Solver(BilevelSolver):
     """MRBO: single loop, STORM on the inner gradient and on a Neumann-series hypergradient.
 
-    J. Yang, K. Ji, Y. Liang, "Provably faster algorithms for bilevel optimization", NeurIPS 2021, arXiv:2106.04692,
-    Algorithm 1. The paper solves for q = -v.
-
-    Differs from the paper in: 1. ``schedule="theory"`` takes steps proportional to (k + 1)^{-1/3} and weights
-    proportional to (k + 1)^{-2/3}, the paper's d (m + k)^{-1/3} with m = 1 and constants to tune; 2. one momentum
-    weight for both estimates; 3. the first directions are plain stochastic ones; 4. every product of the series, the
+    J. Yang, K. Ji, Y. Liang, "Provably faster algorithms for bilevel optimization", NeurIPS 2021,
+    arXiv:2106.04692, Algorithm 1. The paper solves for q = -v. Every product of the series, the
     cross product and the inner gradient have batches of their own, all of one size.
+
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples).
+    schedule : {"theory", "constant"}
+        "theory": the steps of z and x decay as (t + 1)^{-1/3}, the momentum weight as
+        (t + 1)^{-2/3}; "constant": they do not.
+    n_neumann_steps : int
+        Q, products of the Neumann series in one estimate (the series has Q + 1 terms).
+    momentum : float
+        Weight a in new + (1 - a) (estimate - old) of both estimates, in (0, 1] (at t = 0 of the
+        decay); 1 keeps no memory. The first iteration takes 1: plain stochastic directions.
+    neumann_ratio : float
+        eta / step_size, where eta is the step of the series, which never decays.
+    step_size : float
+        rho, step of z: the paper's lambda eta_k (at t = 0 where steps decay).
+    outer_ratio : float
+        rho / gamma, where gamma is the step of x: the paper's gamma eta_k.
+
+    Differs from the paper
+    ----------------------
+    - ``schedule="theory"`` takes steps proportional to (k + 1)^{-1/3} and weights proportional to
+      (k + 1)^{-2/3}, the paper's d (m + k)^{-1/3} with m = 1 and constants to tune.
+    - One momentum weight for both estimates.
     """
 
     name = "MRBO"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": [64],
-        "n_neumann_steps": [10],
         "schedule": ["theory"],
-        "momentum": [0.5],
-        "neumann_ratio": [2.0],
-        "step_size": [0.5],
-        "outer_ratio": [1.0],
+        "n_neumann_steps": ["tuned"],
+        "momentum": ["tuned"],
+        "neumann_ratio": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer")
-    search_space = {"momentum": Log(1e-2, 1), "step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
+    choices = {"schedule": ("theory", "constant")}
+    search_space = {
+        "n_neumann_steps": Int(1, 100, start=10),
+        "momentum": Log(1e-2, 1.0, start=0.5),
+        "neumann_ratio": Log(1e-2, 1e2, start=2.0),
+        "step_size": Log(1e-4, 1e3, start=0.5),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+    }
     deterministic = {
-        "limit": "neumann", "schedule": "constant", "step_size": 0.3, "outer_ratio": 3.0, "n_neumann_steps": 4,
+        "limit": "neumann", "schedule": "constant", "n_neumann_steps": 4, "momentum": 0.5,
+        "neumann_ratio": 2.0, "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["J. Yang, K. Ji, Y. Liang. NeurIPS 2021. arXiv:2106.04692"]
 
     def draws(self):
         return {"z": inner(), "v": inner(self.n_neumann_steps), "x": inner(), "f": outer()}
 
-    def init(self, z0, x0, oracles):
-        return State(z=z0, x=x0, d_x=0 * x0, t=self.bk.counter(), d_z=0 * z0, z_old=z0, x_old=x0)
-
     def step(self, s, oracles, hp, draws):
-        rho = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, 1 / 3))  # lambda eta_k
-        gamma = rho / hp.outer_ratio  # gamma eta_k
-        a = momentum(self.bk, power_law(hp.momentum, s.t, theory_or_constant(self.schedule, 2 / 3)), s.t)
+        rho = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, 1 / 3))
+        gamma = rho / hp.outer_ratio
+        a = power_law(hp.momentum, s.t, theory_or_constant(self.schedule, 2 / 3))
+        a = momentum(self.bk, a, s.t)
         eta = hp.step_size * hp.neumann_ratio  # step of the series
+        Q = self.n_neumann_steps
 
         # The same draws at (z_k, x_k) and at (z_{k-1}, x_{k-1}).
-        def estimate(z, x):
-            return hypergradient.shia(oracles, z, x, eta, self.n_neumann_steps, draws.v, draws.f, draws.x)
+        def estimates(z, x):
+            D_x = hypergradient.shia(oracles, z, x, eta, Q, draws.v, draws.f, draws.x)
+            return oracles.grad_inner(z, x, draws.z), D_x
 
-        d_z = storm(s.d_z, oracles.grad_inner(s.z, s.x, draws.z), oracles.grad_inner(s.z_old, s.x_old, draws.z), a)
-        d_x = storm(s.d_x, estimate(s.z, s.x), estimate(s.z_old, s.x_old), a)
+        (D_z, D_x), (D_z_old, D_x_old) = oracles.at_points(
+            estimates, (s.z, s.x), (s.z_old, s.x_old)
+        )
+        d_z = storm(s.d_z, D_z, D_z_old, a)
+        d_x = storm(s.d_x, D_x, D_x_old, a)
 
         return State(
             z=s.z - rho * d_z, x=oracles.project(s.x - gamma * d_x), d_x=d_x, t=s.t + 1,

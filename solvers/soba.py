@@ -1,49 +1,65 @@
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.schedules import power_law, theory_or_constant
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas.steps import power_law, theory_or_constant
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    v: Any  # v ~ -H^{-1} grad_z F, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # last outer direction D_x, shape (d,)
-    t: Any  # outer iterations done, integer
+    z: Inner
+    v: Inner  # v ~ -H^{-1} grad_z F
+    x: Outer
+    d_x: Outer  # last outer direction D_x
+    t: Count
 
 
 class Solver(BilevelSolver):
-    """SOBA: stochastic bilevel algorithm, single loop, all three directions from one inner and one outer batch.
+    """SOBA: single loop, all three directions from one inner and one outer batch.
 
-    M. Dagréou, P. Ablin, S. Vaiter, T. Moreau, "A framework for bilevel optimization that enables stochastic and
-    global variance reduction algorithms", NeurIPS 2022, arXiv:2201.13409, Algorithm 1 with directions (SOBA).
+    M. Dagréou, P. Ablin, S. Vaiter, T. Moreau, "A framework for bilevel optimization that enables
+    stochastic and global variance reduction algorithms", NeurIPS 2022, arXiv:2201.13409,
+    Algorithm 1 with directions (SOBA).
 
-    Differs from the paper in: 1. the steps decay as t^{-1/2} (``schedule="theory"``) where the paper takes
-    constant steps proportional to T^{-1/2} for a known horizon T.
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples).
+    schedule : {"theory", "constant"}
+        "theory": all steps decay as (t + 1)^{-1/2}; "constant": they do not.
+    step_size : float
+        rho, step of z and v (at t = 0 where steps decay).
+    outer_ratio : float
+        rho / gamma, where gamma is the step of x.
+
+    Differs from the paper
+    ----------------------
+    - The steps decay as t^{-1/2} (``schedule="theory"``) where the paper takes constant steps
+      proportional to T^{-1/2} for a known horizon T.
     """
 
     name = "SOBA"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": [64],
         "schedule": ["theory"],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
+    choices = {"schedule": ("theory", "constant")}
+    search_space = {
+        "step_size": Log(1e-4, 1e3, start=0.1),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+    }
     deterministic = {"limit": "exact", "schedule": "constant", "step_size": 0.3, "outer_ratio": 3.0}
     references = ["M. Dagréou, P. Ablin, S. Vaiter, T. Moreau. NeurIPS 2022. arXiv:2201.13409"]
 
     def draws(self):
         return {"xi": inner(), "zeta": outer()}
-
-    def init(self, z0, x0, oracles):
-        return State(z=z0, v=0 * z0, x=x0, d_x=0 * x0, t=self.bk.counter())
 
     def step(self, s, oracles, hp, draws):
         decay = theory_or_constant(self.schedule, 1 / 2)

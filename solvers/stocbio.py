@@ -1,69 +1,97 @@
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils import hypergradient, linear_system
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.schedules import length_at
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas import hypergradient, linear_system
+from benchmark_utils.formulas.steps import length_at
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # last outer direction D_x, shape (d,)
-    t: Any  # outer iterations done, integer
+    z: Inner
+    x: Outer
+    d_x: Outer  # last outer direction D_x
+    t: Count
 
 
 class Solver(BilevelSolver):
-    """StocBiO: inner SGD with warm start, Neumann series with independent batches, one outer step.
+    """StocBiO: warm-started inner SGD, Neumann series with independent batches, one outer step.
 
-    K. Ji, J. Yang, Y. Liang, "Bilevel optimization: convergence analysis and enhanced design", ICML 2021,
-    arXiv:2010.07962, Algorithms 2 and 3. The paper solves for q = -v.
+    K. Ji, J. Yang, Y. Liang, "Bilevel optimization: convergence analysis and enhanced design", ICML
+    2021, arXiv:2010.07962, Algorithms 2 and 3. The paper solves for q = -v.
 
-    Differs from the paper in: 1. all batches have the same size (``batch_growth="constant"``), where the batches of
-    the series are to shrink as B Q (1 - eta mu)^{j-1} from the factor j = 1 that is applied first to grad_z F. With
-    ``batch_growth="theory"`` they do: factor j averages ceil(L^{(Q-j)/(Q-1)}) blocks of ``batch_size`` rows, L =
-    ``largest_batch`` for the first and 1 for the last, so L stands for (1 - eta mu)^{-(Q-1)}.
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples).
+    batch_growth : {"constant", "theory"}
+        Batches of the factors of the series: "constant", one of ``batch_size`` rows each; "theory",
+        factor j = 1..Q averages ceil(L^{(Q-j)/(Q-1)}) of them.
+    n_inner_steps : int
+        T, steps of SGD on z in one iteration.
+    n_neumann_steps : int
+        Q, products of the Neumann series (the series has Q + 1 terms).
+    largest_batch : int
+        L, batches that the first factor averages with ``batch_growth="theory"`` (the last one takes
+        1); not used with "constant".
+    neumann_ratio : float
+        eta / alpha, where eta is the step of the series.
+    step_size : float
+        alpha, inner step.
+    outer_ratio : float
+        alpha / beta, where beta is the outer step.
+
+    Differs from the paper
+    ----------------------
+    - All batches have the same size (``batch_growth="constant"``), where the batches of the series
+      are to shrink as B Q (1 - eta mu)^{j-1} from the factor j = 1 that is applied first to
+      grad_z F. With ``batch_growth="theory"`` they do, by the formula above, so L stands for
+      (1 - eta mu)^{-(Q-1)}.
     """
 
     name = "StocBiO"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": [64],
-        "n_inner_steps": [10],
-        "n_neumann_steps": [10],
         "batch_growth": ["constant"],
+        "n_inner_steps": ["tuned"],
+        "n_neumann_steps": ["tuned"],
         "largest_batch": [8],
-        "neumann_ratio": [1.0],
-        "step_size": [0.1],
-        "outer_ratio": [1.0],
+        "neumann_ratio": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
-    deterministic = {"limit": "neumann", "step_size": 0.3, "outer_ratio": 3.0, "n_neumann_steps": 4}
+    choices = {"batch_growth": ("constant", "theory")}
+    search_space = {
+        "n_inner_steps": Int(1, 100, start=10),
+        "n_neumann_steps": Int(1, 100, start=10),
+        "neumann_ratio": Log(1e-2, 1e2, start=1.0),
+        "step_size": Log(1e-4, 1e3, start=0.1),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+    }
+    deterministic = {
+        "limit": "neumann", "n_inner_steps": 10, "n_neumann_steps": 4, "neumann_ratio": 1.0,
+        "step_size": 0.3, "outer_ratio": 3.0,
+    }  # fmt: skip
     references = ["K. Ji, J. Yang, Y. Liang. ICML 2021. arXiv:2010.07962"]
-
-    def why_not(self, problem, partitions):
-        if self.batch_growth not in ("constant", "theory"):
-            return f"batch_growth is {self.batch_growth!r}; it must be 'constant' or 'theory'."
 
     @property
     def n_blocks(self):
-        """Blocks of rows that each factor of the series averages with ``batch_growth="theory"``, first factor first."""
+        """Blocks of rows that each factor averages with ``batch_growth="theory"``, first first."""
         L, Q = self.largest_batch, self.n_neumann_steps
         # The subtraction keeps exact powers exact.
         return [L] + [math.ceil(L ** ((Q - j) / (Q - 1)) - 1e-9) for j in range(2, Q + 1)]
 
     def draws(self):
         T, Q, L = self.n_inner_steps, self.n_neumann_steps, self.largest_batch
-        v = inner(Q) if self.batch_growth == "constant" else inner(Q, L)  # of row j the first n_blocks[j] are used
+        # With "theory", of row j of the batches of v the first n_blocks[j] are used.
+        v = inner(Q) if self.batch_growth == "constant" else inner(Q, L)
         return {"z": inner(T), "v": v, "x": inner(), "f": outer()}
-
-    def init(self, z0, x0, oracles):
-        return State(z=z0, x=x0, d_x=0 * x0, t=self.bk.counter())
 
     def step(self, s, oracles, hp, draws):
         alpha = hp.step_size  # inner step
@@ -71,14 +99,16 @@ class Solver(BilevelSolver):
         beta = hp.step_size / hp.outer_ratio  # outer step
 
         # Algorithm 2, lines 4-6: inner SGD from the previous z.
-        z = oracles.repeat(self.n_inner_steps, lambda k, z: z - alpha * oracles.grad_inner(z, s.x, draws.z[k]), s.z)
+        inner_step = lambda k, z: z - alpha * oracles.grad_inner(z, s.x, draws.z[k])
+        z = oracles.repeat(self.n_inner_steps, inner_step, s.z)
 
         # Algorithm 3: Neumann series for v ~ -H^{-1} grad_z F, fresh batches for each product.
         def hvp(k, u):
             if self.batch_growth == "constant":
                 return oracles.hvp(z, s.x, u, draws.v[k])
             n = length_at(self.bk, self.n_blocks, k)
-            return oracles.repeat(n, lambda i, total: total + oracles.hvp(z, s.x, u, draws.v[k][i]), 0 * u) / n
+            add = lambda i, total: total + oracles.hvp(z, s.x, u, draws.v[k][i])
+            return oracles.repeat(n, add, 0 * u) / n
 
         solve = lambda b: linear_system.shia(oracles, hvp, b, None, eta, self.n_neumann_steps)
 

@@ -1,65 +1,97 @@
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils import estimators, hypergradient
-from benchmark_utils.sampling import inner, integers, outer
-from benchmark_utils.schedules import momentum, power_law, theory_or_constant
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas import hypergradient
+from benchmark_utils.formulas.steps import momentum, power_law, theory_or_constant
+from benchmark_utils.formulas.variance_reduction import storm
+from benchmark_utils.oracles.draws import inner, integers, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # STORM estimate of the hypergradient, last outer direction, shape (d,)
-    t: Any  # outer iterations done, integer
-    d_z: Any  # STORM estimate of grad_z G, last inner direction, shape (p,)
-    z_old: Any  # z at which d_z and d_x were taken, the first iterate at the start, shape (p,)
-    x_old: Any  # x at which they were taken, shape (d,)
+    z: Inner
+    x: Outer
+    d_x: Outer  # STORM estimate of the hypergradient, last outer direction
+    t: Count
+    d_z: Inner  # last inner direction: a STORM estimate of grad_z G, plain with "MSTSA"
+    z_old: Inner.start  # z and x at which d_z and d_x were taken
+    x_old: Outer.start
 
 
 class Solver(BilevelSolver):
     """SUSTAIN: STORM momentum on both levels, the same draws at the current and the previous point.
 
-    P. Khanduri, S. Zeng, M. Hong, H.-T. Wai, Z. Wang, Z. Yang, "A near-optimal algorithm for stochastic bilevel
-    optimization via double-momentum", NeurIPS 2021, arXiv:2102.07367, Algorithm 1 with the estimator of Ghadimi and
-    Wang (HIA). ``variant="MSTSA"`` is the method of the first version of the paper: no momentum on z.
+    P. Khanduri, S. Zeng, M. Hong, H.-T. Wai, Z. Wang, Z. Yang, "A near-optimal algorithm for
+    stochastic bilevel optimization via double-momentum", NeurIPS 2021, arXiv:2102.07367,
+    Algorithm 1 with the estimator of Ghadimi and Wang (HIA).
 
-    Differs from the paper in: 1. the momentum weight is an independent factor times (t+1)^{-2/3}, the square of the
-    decay of the steps, without the constants of the theorem; 2. the first directions are plain stochastic ones
-    (weight 1); 3. the length Q of the series is constant, where the paper lets it grow with the logarithm of T.
+    Parameters
+    ----------
+    backend : {"jax", "torch"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples).
+    variant : {"SUSTAIN", "MSTSA"}
+        "SUSTAIN": momentum on z and on x; "MSTSA": on x only, as we read the first version of the
+        paper.
+    schedule : {"theory", "constant"}
+        "theory": the steps decay as (t + 1)^{-1/3}, the momentum weight as (t + 1)^{-2/3};
+        "constant": they do not.
+    n_neumann_steps : int
+        Q of HIA: one random term of a series of Q terms, 0 to Q - 1 products in one estimate.
+    momentum : float
+        Weight a in new + (1 - a) (estimate - old), in (0, 1] (at t = 0 of the decay); 1 keeps no
+        memory. The first iteration takes 1.
+    neumann_ratio : float
+        eta / step_size, where eta is the step of the series, which never decays.
+    step_size : float
+        beta, step of z (at t = 0 where steps decay).
+    outer_ratio : float
+        beta / alpha, where alpha is the step of x.
+
+    Differs from the paper
+    ----------------------
+    - The momentum weight is an independent factor times (t + 1)^{-2/3}, the square of the decay of
+      the steps, without the constants of the theorem.
+    - The first directions are plain stochastic ones (weight 1).
+    - The length Q of the series is constant, where the paper lets it grow with the logarithm of T.
     """
 
     name = "SUSTAIN"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": [64],
         "variant": ["SUSTAIN"],
-        "n_neumann_steps": [40],
         "schedule": ["theory"],
-        "momentum": [0.9],
-        "neumann_ratio": [1.0],
-        "step_size": [0.5],
-        "outer_ratio": [2.0],
+        "n_neumann_steps": ["tuned"],
+        "momentum": ["tuned"],
+        "neumann_ratio": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3), "momentum": Log(1e-2, 1.0)}
-    deterministic = {"limit": "hia", "schedule": "constant", "step_size": 0.3, "n_neumann_steps": 4}
-    references = ["P. Khanduri, S. Zeng, M. Hong, H.-T. Wai, Z. Wang, Z. Yang. NeurIPS 2021. arXiv:2102.07367"]
     static_graph = False
-
-    def why_not(self, problem, partitions):
-        if self.variant not in ("SUSTAIN", "MSTSA"):
-            return f"variant is {self.variant!r}; it must be 'SUSTAIN' or 'MSTSA'."
+    choices = {"variant": ("SUSTAIN", "MSTSA"), "schedule": ("theory", "constant")}
+    search_space = {
+        "n_neumann_steps": Int(1, 100, start=40),
+        "momentum": Log(1e-2, 1.0, start=0.9),
+        "neumann_ratio": Log(1e-2, 1e2, start=1.0),
+        "step_size": Log(1e-4, 1e3, start=0.5),
+        "outer_ratio": Log(1e-6, 1e3, start=2.0),
+    }
+    deterministic = {
+        "limit": "hia", "schedule": "constant", "n_neumann_steps": 4, "momentum": 0.9,
+        "neumann_ratio": 1.0, "step_size": 0.3, "outer_ratio": 2.0,
+    }  # fmt: skip
+    references = [
+        "P. Khanduri, S. Zeng, M. Hong, H.-T. Wai, Z. Wang, Z. Yang. NeurIPS 2021. arXiv:2102.07367"
+    ]
 
     def draws(self):
         # Of the batches of v the first p are used, at both points.
         Q = self.n_neumann_steps
         return {"z": inner(), "v": inner(Q), "p": integers(0, Q), "x": inner(), "f": outer()}
-
-    def init(self, z0, x0, oracles):
-        return State(z=z0, x=x0, d_x=0 * x0, t=self.bk.counter(), d_z=0 * z0, z_old=1 * z0, x_old=1 * x0)
 
     def step(self, s, oracles, hp, draws):
         decay = theory_or_constant(self.schedule, 1 / 3)
@@ -71,12 +103,17 @@ class Solver(BilevelSolver):
         Q, p = self.n_neumann_steps, draws.p
         grad_z = lambda z, x: oracles.grad_inner(z, x, draws.z)
         grad_x = lambda z, x: hypergradient.hia(oracles, z, x, eta, Q, p, draws.v, draws.f, draws.x)
+        both = lambda z, x: (grad_z(z, x), grad_x(z, x))
+        now, before = (s.z, s.x), (s.z_old, s.x_old)
 
-        # d_t = D(z_t, x_t) + (1 - a) (d_{t-1} - D(z_{t-1}, x_{t-1})), one set of draws for both points
-        d_z = grad_z(s.z, s.x)
+        # d_t = D(z_t, x_t) + (1 - a) (d_{t-1} - D(z_{t-1}, x_{t-1})), the same draws at both points
         if self.variant == "SUSTAIN":
-            d_z = estimators.storm(s.d_z, d_z, grad_z(s.z_old, s.x_old), a)
-        d_x = estimators.storm(s.d_x, grad_x(s.z, s.x), grad_x(s.z_old, s.x_old), a)
+            (D_z, D_x), (D_z_old, D_x_old) = oracles.at_points(both, now, before)
+            d_z = storm(s.d_z, D_z, D_z_old, a)
+        else:
+            d_z = grad_z(s.z, s.x)
+            D_x, D_x_old = oracles.at_points(grad_x, now, before)
+        d_x = storm(s.d_x, D_x, D_x_old, a)
 
         z, x = s.z - beta * d_z, oracles.project(s.x - alpha * d_x)
         return State(z=z, x=x, d_x=d_x, t=s.t + 1, d_z=d_z, z_old=s.z, x_old=s.x)

@@ -1,94 +1,127 @@
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils import hypergradient
-from benchmark_utils.estimators import sarah
-from benchmark_utils.oracles import FULL
-from benchmark_utils.sampling import inner, iterations_of_one_epoch, outer, why_bad_period
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas import hypergradient
+from benchmark_utils.formulas.variance_reduction import sarah
+from benchmark_utils.oracles.draws import inner, iterations_of_one_epoch, outer
+from benchmark_utils.oracles.oracles import FULL
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # last outer direction used, shape (d,)
-    t: Any  # outer iterations done, integer
-    u_z: Any  # SPIDER estimate of grad_z G at (z, x), shape (p,)
-    u_x: Any  # SPIDER estimate of the outer direction at (z, x), the next one to be used, shape (d,)
+    z: Inner
+    x: Outer
+    d_x: Outer  # last outer direction used
+    t: Count
+    u_z: Inner  # SPIDER estimate of grad_z G at (z, x)
+    u_x: Outer  # SPIDER estimate of the outer direction at (z, x), the next one to be used
 
 
 class Solver(BilevelSolver):
-    """VRBO: double loop, SPIDER on the inner gradient and on a Neumann-series hypergradient, periodic full batches.
+    """VRBO: double loop, SPIDER on both directions (Neumann hypergradient), periodic full passes.
 
-    J. Yang, K. Ji, Y. Liang, "Provably faster algorithms for bilevel optimization", NeurIPS 2021, arXiv:2106.04692,
-    Algorithm 2. The paper solves for q = -v.
+    J. Yang, K. Ji, Y. Liang, "Provably faster algorithms for bilevel optimization", NeurIPS 2021,
+    arXiv:2106.04692, Algorithm 2. The paper solves for q = -v.
 
-    Differs from the paper in: 1. the estimates are renewed by a full pass, where the paper takes a big batch S_1;
-    2. m = ``n_inner_steps`` counts the inner steps, so the estimates are corrected m + 1 times an outer iteration
-    and belong to the point that the next one starts from; 3. all small batches have one size.
+    Parameters
+    ----------
+    backend : {"jax", "torch"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples).
+    period : int or "epoch"
+        Iterations from one full pass to the next; "epoch": as many as it takes to draw n + m
+        samples, the rows of both levels.
+    n_inner_steps : int
+        m, steps of z in one iteration. The estimates are corrected m + 1 times: once for the move
+        of x and once after each step of z.
+    n_neumann_steps : int
+        Q, products of the Neumann series in one estimate (the series has Q + 1 terms).
+    neumann_ratio : float
+        eta / step_size, where eta is the step of the series.
+    step_size : float
+        rho, step of z.
+    outer_ratio : float
+        rho / gamma, where gamma is the step of x.
+
+    Differs from the paper
+    ----------------------
+    - The estimates are renewed by a full pass, where the paper takes a big batch S_1.
+    - m = ``n_inner_steps`` counts the inner steps, so the estimates are corrected m + 1 times an
+      outer iteration and belong to the point that the next one starts from.
+    - All small batches have one size.
     """
 
     name = "VRBO"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": [64],
         "period": ["epoch"],
-        "n_inner_steps": [10],
-        "n_neumann_steps": [10],
-        "neumann_ratio": [2.0],
-        "step_size": [0.5],
-        "outer_ratio": [1.0],
+        "n_inner_steps": ["tuned"],
+        "n_neumann_steps": ["tuned"],
+        "neumann_ratio": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer", "full_pass")
     static_graph = False
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
+    choices = {"period": ("epoch", int)}
+    search_space = {
+        "n_inner_steps": Int(1, 100, start=10),
+        "n_neumann_steps": Int(1, 100, start=10),
+        "neumann_ratio": Log(1e-2, 1e2, start=2.0),
+        "step_size": Log(1e-4, 1e3, start=0.5),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+    }
     deterministic = {
-        "limit": "neumann", "step_size": 0.3, "outer_ratio": 3.0, "period": 1000, "n_inner_steps": 3,
-        "n_neumann_steps": 4,
+        "limit": "neumann", "period": 1000, "n_inner_steps": 3, "n_neumann_steps": 4,
+        "neumann_ratio": 2.0, "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["J. Yang, K. Ji, Y. Liang. NeurIPS 2021. arXiv:2106.04692"]
-
-    def why_not(self, problem, partitions):
-        return why_bad_period(self.period)
 
     def draws(self):
         m, Q = self.n_inner_steps + 1, self.n_neumann_steps
         return {"z": inner(m), "v": inner(m, Q), "x": inner(m), "f": outer(m)}
 
-    def init(self, z0, x0, oracles):
-        return State(z=z0, x=x0, d_x=0 * x0, t=self.bk.counter(), u_z=0 * z0, u_x=0 * x0)
-
     def step(self, s, oracles, hp, draws):
         rho, gamma = hp.step_size, hp.step_size / hp.outer_ratio
         eta = hp.step_size * hp.neumann_ratio  # step of the series
-        period = iterations_of_one_epoch(self.plan, self.partitions) if self.period == "epoch" else self.period
+        Q = self.n_neumann_steps
+        period = self.period
+        if period == "epoch":
+            period = iterations_of_one_epoch(self.plan, self.partitions)
 
         def estimates(z, x, z_batch, linear_batches, outer_batch, cross_batch):
-            D_x = hypergradient.shia(oracles, z, x, eta, self.n_neumann_steps, linear_batches, outer_batch, cross_batch)
+            D_x = hypergradient.shia(
+                oracles, z, x, eta, Q, linear_batches, outer_batch, cross_batch
+            )
             return oracles.grad_inner(z, x, z_batch), D_x
 
-        # Lines 3-7: every ``period`` iterations a full pass at (z_k, x_k), else the estimates of the inner loop.
+        # Lines 3-7: every ``period`` iterations a full pass at (z_k, x_k), else the estimates of
+        # the inner loop.
         u_z, u_x = oracles.cond(
             s.t % period == 0,
             lambda u_z, u_x: estimates(s.z, s.x, FULL, FULL, FULL, FULL),
             lambda u_z, u_x: (u_z, u_x),
-            s.u_z, s.u_x,
-        )  # fmt: skip
+            s.u_z,
+            s.u_x,
+        )
 
         # Line 8: outer step.
         x = oracles.project(s.x - gamma * u_x)
 
-        # Lines 9-15: inner loop, from the point (z_k, x_k) of the estimates to (z_k, x_{k+1}) at t = 0, which absorbs
-        # the change of x, and along z afterwards.
+        # Lines 9-15: inner loop, from the point (z_k, x_k) of the estimates to (z_k, x_{k+1}) at
+        # t = 0, which absorbs the change of x, and along z afterwards.
         def correct_and_step(k, carry):
             z_old, x_old, z, u_z, u_x = carry
             batches = draws.z[k], draws.v[k], draws.f[k], draws.x[k]
-            old_z, old_x = estimates(z_old, x_old, *batches)
-            new_z, new_x = estimates(z, x, *batches)
+            at = lambda z, x: estimates(z, x, *batches)
+            (new_z, new_x), (old_z, old_x) = oracles.at_points(at, (z, x), (z_old, x_old))
             u_z, u_x = sarah(u_z, new_z, old_z), sarah(u_x, new_x, old_x)
             return z, x, z - rho * u_z, u_z, u_x
 
-        z, _, _, v_z, v_x = oracles.repeat(self.n_inner_steps + 1, correct_and_step, (s.z, s.x, s.z, u_z, u_x))
+        # The last step of z is not used: the estimates belong to the point before it.
+        carry = s.z, s.x, s.z, u_z, u_x
+        z, _, _, v_z, v_x = oracles.repeat(self.n_inner_steps + 1, correct_and_step, carry)
         return State(z=z, x=x, d_x=u_x, t=s.t + 1, u_z=v_z, u_x=v_x)

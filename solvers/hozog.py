@@ -1,0 +1,108 @@
+from typing import NamedTuple
+
+from benchmark_utils.oracles.draws import inner, normal, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
+
+
+class State(NamedTuple):
+    z: Inner
+    x: Outer
+    d_x: Outer  # last outer direction D_x
+    t: Count
+
+
+class Solver(BilevelSolver):
+    """HOZOG: finite differences of F(z_T(x), x) along Gaussian directions, z_T the inner loop.
+
+    B. Gu et al., "Optimizing large-scale hyperparameters via automated learning algorithm", 2021,
+    arXiv:2102.09026; its black box starts afresh (``warm_start="none"``).
+
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples).
+    warm_start : {"z", "none"}
+        Start of the inner loop: "z", at the z of the iteration before; "none", at zero.
+    n_inner_steps : int
+        T, gradient steps on z in one inner loop.
+    n_directions : int
+        M, Gaussian directions u_j in one iteration; each takes an inner loop of its own.
+    smoothing : float
+        mu > 0, length of the differences: F(z_T(x), x) is taken at x and at x + mu u_j.
+    step_size : float
+        alpha, inner step.
+    outer_ratio : float
+        alpha / beta, where beta is the outer step.
+
+    Differs from the paper
+    ----------------------
+    - The perturbed x + mu u is not projected onto X.
+    - The inner loop starts at the previous z by default (``warm_start="z"``).
+    - Gaussian directions, where the paper takes them on the unit sphere with a factor d.
+    """
+
+    name = "HOZOG"
+    parameters = {
+        "backend": ["jax", "torch"],
+        "batch_size": ["full"],
+        "warm_start": ["z"],
+        "n_inner_steps": ["tuned"],
+        "n_directions": ["tuned"],
+        "smoothing": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
+    }
+    requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
+    choices = {"warm_start": ("z", "none")}
+    search_space = {
+        "n_inner_steps": Int(1, 100, start=10),
+        "n_directions": Int(1, 100, start=10),
+        "smoothing": Log(1e-3, 1.0, start=0.01),
+        "step_size": Log(1e-4, 1e3, start=0.3),
+        "outer_ratio": Log(1e-6, 1e3, start=0.02),
+    }
+    deterministic = {
+        "limit": "the random directions leave noise that does not vanish at argmin h; their "
+        "average is tested in tests/test_deterministic_limits.py",
+        "n_inner_steps": 10,
+        "n_directions": 10,
+        "smoothing": 0.01,
+        "step_size": 0.1,
+        "outer_ratio": 1.0,
+    }
+    references = ["B. Gu et al. 2021. arXiv:2102.09026"]
+
+    def why_not(self, problem, partitions):
+        if self.smoothing == 0:
+            return "smoothing is 0; differences are divided by it, give it a positive number."
+
+    def draws(self):
+        directions = normal(self.n_directions, self.problem.outer_size)
+        return {"z": inner(self.n_inner_steps), "f": outer(), "u": directions}
+
+    def step(self, s, oracles, hp, draws):
+        alpha = hp.step_size  # inner step
+        beta = hp.step_size / hp.outer_ratio  # outer step
+        mu, M = hp.smoothing, self.n_directions
+
+        # The inner loop at any x: T steps from the same start with the same batches.
+        start = s.z if self.warm_start == "z" else 0 * s.z
+
+        def z_T(x):
+            inner_step = lambda k, z: z - alpha * oracles.grad_inner(z, x, draws.z[k])
+            return oracles.repeat(self.n_inner_steps, inner_step, start)
+
+        # D_x = 1/M sum_j (F(z_T(x + mu u_j), x + mu u_j) - F(z_T(x), x)) / mu u_j.
+        z = z_T(s.x)
+        value = oracles.value_outer(z, s.x, draws.f)
+
+        def slope(u):
+            x = s.x + mu * u
+            return (oracles.value_outer(z_T(x), x, draws.f) - value) / mu
+
+        D_x = oracles.vmap(slope, draws.u) @ draws.u / M
+        return State(z=z, x=oracles.project(s.x - beta * D_x), d_x=D_x, t=s.t + 1)
