@@ -108,9 +108,7 @@ class Solver(BilevelSolver):
         # Stochastic gradients and their moving averages.
         Q, p = self.n_neumann_steps, draws.p
         g_z = oracles.grad_inner(s.z, s.x, draws.z)
-        g_x = hypergradient.hia(
-            oracles, s.z, s.x, hp.neumann_step, Q, p, draws.v, draws.f, draws.x
-        )
+        g_x = hypergradient.hia(oracles, s.z, s.x, hp.neumann_step, Q, p, draws.v, draws.f, draws.x)
         m_z, m_x = ema(s.m_z, g_z, a), ema(s.d_x, g_x, a)
 
         # Adaptive matrices A_t = diag(sqrt(s_x) + floor), B_t = diag(sqrt(s_z) + floor).

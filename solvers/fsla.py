@@ -1,55 +1,85 @@
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils.estimators import storm
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.schedules import momentum, power_law, theory_or_constant
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas.steps import momentum, power_law, theory_or_constant
+from benchmark_utils.formulas.variance_reduction import storm
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    v: Any  # v ~ -H^{-1} grad_z F, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # STORM estimate of the outer direction, the last one used, shape (d,)
-    t: Any  # outer iterations done, integer
-    x_old: Any  # x of one iteration before, shape (d,)
+    z: Inner
+    v: Inner  # v ~ -H^{-1} grad_z F
+    x: Outer
+    d_x: Outer  # STORM estimate of the outer direction, the last one used
+    t: Count
+    x_old: Outer.start  # x of one iteration before
 
 
 class Solver(BilevelSolver):
     """FSLA: fully single loop, one step on z and one on v, STORM on the outer direction.
 
-    J. Li, B. Gu, H. Huang, "A fully single loop algorithm for bilevel optimization without Hessian inverse", AAAI
-    2022, arXiv:2112.04660, algorithm FSLA. The paper solves for q = -v.
+    J. Li, B. Gu, H. Huang, "A fully single loop algorithm for bilevel optimization without Hessian
+    inverse", AAAI 2022, arXiv:2112.04660, algorithm FSLA. The paper solves for q = -v.
 
-    Differs from the paper in: 1. the first direction is a plain stochastic one, and the old x starts at the first x;
-    2. ``schedule="theory"`` lets the three steps and the momentum weight decay as t^{-1/2}, with constants of their
-    own (the weight is not tied to a step); 3. one outer batch gives both gradients of F at the new point of phase 3,
-    a second one grad_z F of phase 2.
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples); "full": all of them.
+    schedule : {"theory", "constant"}
+        "theory": the three steps and the momentum weight decay as (t + 1)^{-1/2}; "constant": they
+        do not.
+    momentum : float
+        Weight of the STORM estimate, in (0, 1]: 1 corrects nothing, and is the weight at t = 0.
+    linear_ratio : float
+        Step of v over step of z.
+    step_size : float
+        Step of z (at t = 0 where steps decay).
+    outer_ratio : float
+        Step of z over step of x.
+
+    Differs from the paper
+    ----------------------
+    - The first direction is a plain stochastic one, and the old x starts at the first x.
+    - ``schedule="theory"`` lets the three steps and the momentum weight decay as t^{-1/2}, with
+      constants of their own (the weight is not tied to a step).
+    - One outer batch gives both gradients of F at the new point of phase 3, a second one grad_z F
+      of phase 2.
     """
 
     name = "FSLA"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": [64],
         "schedule": ["theory"],
-        "momentum": [0.5],
-        "linear_ratio": [1.0],
-        "step_size": [0.5],
-        "outer_ratio": [1.0],
+        "momentum": ["tuned"],
+        "linear_ratio": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "hvp", "cross", "grad_outer")
-    search_space = {"momentum": Log(1e-2, 1), "step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
-    deterministic = {"limit": "exact", "schedule": "constant", "step_size": 0.3, "outer_ratio": 3.0}
+    choices = {"schedule": ("theory", "constant")}
+    search_space = {
+        "momentum": Log(1e-2, 1.0, start=0.5),
+        "linear_ratio": Log(1e-2, 1e2, start=1.0),
+        "step_size": Log(1e-4, 1e3, start=0.5),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+    }
+    deterministic = {
+        "limit": "exact",
+        "schedule": "constant",
+        "momentum": 0.5,
+        "linear_ratio": 1.0,
+        "step_size": 0.3,
+        "outer_ratio": 3.0,
+    }
     references = ["J. Li, B. Gu, H. Huang. AAAI 2022. arXiv:2112.04660"]
 
     def draws(self):
         return {"z": inner(), "v": inner(), "x": inner(), "f_v": outer(), "f_x": outer()}
-
-    def init(self, z0, x0, oracles):
-        return State(z=z0, v=0 * z0, x=x0, d_x=0 * x0, t=self.bk.counter(), x_old=x0)
 
     def step(self, s, oracles, hp, draws):
         decay = theory_or_constant(self.schedule, 1 / 2)
@@ -65,9 +95,13 @@ class Solver(BilevelSolver):
         F_z, _ = oracles.grad_outer(z, s.x, draws.f_v)
         v = s.v - eta * (oracles.hvp(z, s.x, s.v, draws.v) + F_z)
 
-        # Phase 3: STORM from (z_{k+1}, v_{k+1}, x_k) and (z_k, v_k, x_{k-1}), the same third batches at both.
-        D_x = oracles.grad_outer(z, s.x, draws.f_x)[1] + oracles.cross(z, s.x, v, draws.x)
-        D_x_old = oracles.grad_outer(s.z, s.x_old, draws.f_x)[1] + oracles.cross(s.z, s.x_old, s.v, draws.x)
-        d_x = storm(s.d_x, D_x, D_x_old, a)
+        # Phase 3: STORM from (z_{k+1}, v_{k+1}, x_k) and (z_k, v_k, x_{k-1}), the same third
+        # batches at both.
+        def direction(z, v, x):
+            _, F_x = oracles.grad_outer(z, x, draws.f_x)
+            return F_x + oracles.cross(z, x, v, draws.x)
 
-        return State(z=z, v=v, x=oracles.project(s.x - gamma * d_x), d_x=d_x, t=s.t + 1, x_old=s.x)
+        D_x, D_x_old = oracles.at_points(direction, (z, v, s.x), (s.z, s.v, s.x_old))
+        d_x = storm(s.d_x, D_x, D_x_old, a)
+        x = oracles.project(s.x - gamma * d_x)
+        return State(z=z, v=v, x=x, d_x=d_x, t=s.t + 1, x_old=s.x)

@@ -1,9 +1,10 @@
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
-from benchmark_utils.host_solver import HostSolver, Iterates, lbfgs
-from benchmark_utils.oracles import FULL
-from benchmark_utils.solver_base import Choice, Log
+from benchmark_utils.formulas.lbfgs import lbfgs
+from benchmark_utils.oracles.oracles import FULL
+from benchmark_utils.running.host import HostSolver, Iterates
+from benchmark_utils.running.search_space import Choice, Log
 
 #: Decrease of the tolerance: name -> factor of the first tolerance at outer iteration k = 1, 2, ...
 DECREASE = {
@@ -14,43 +15,63 @@ DECREASE = {
 
 
 class Solver(HostSolver):
-    """HOAG: both inner problems solved to a decreasing tolerance by SciPy, outer step adapted to the decrease of F.
+    """HOAG: inner problems solved to a decreasing tolerance by SciPy, adaptive outer step.
 
-    F. Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016, arXiv:1602.02355, Algorithm 1
-    with the step-size adaptation of the author's code. The paper solves for q = -v.
+    F. Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016,
+    arXiv:1602.02355, Algorithm 1 with the step-size adaptation of the author's code. The paper
+    solves for q = -v. All samples in every sum.
 
-    Differs from the paper in: 1. tolerances are relative, to the norm of grad_z G at the start (inner problem) and
-    to that of grad_z F (linear system), and do not fall below what the precision resolves; 2. the first step moves
-    x by 1 in each coordinate (root mean square); 3. losses are means, where the author's code has sums; 4. a step is
-    rejected where F grows by ``max_increase`` times its absolute value, so that negative values of F make sense;
-    the next iteration computes everything again at the point before; 5. x is projected on the feasible set of the
-    problem, where the code clips it.
+    Parameters
+    ----------
+    backend : {"jax", "torch"}
+        Framework that computes the oracles; the loop runs on the host.
+    decrease : {"exponential", "quadratic", "cubic"}
+        Factor of the tolerance at outer iteration k = 1, 2, ...: 0.9^(k - 1), k^-2 or k^-3.
+    tolerance : float
+        Tolerance at k = 1, relative: of the gradient of G to its norm at the start, and of the
+        residual of the linear system to the norm of grad_z F.
+    max_increase : float
+        Increase of F, as a fraction of its absolute value, above which a step is rejected.
+
+    Differs from the paper
+    ----------------------
+    - Tolerances are relative, to the norm of grad_z G at the start (inner problem) and to that of
+      grad_z F (linear system), and do not fall below what the precision resolves.
+    - The first step moves x by 1 in each coordinate (root mean square).
+    - Losses are means, where the author's code has sums.
+    - A step is rejected where F grows by ``max_increase`` times its absolute value, so that
+      negative values of F make sense; the next iteration computes everything again at the point
+      before.
+    - x is projected on the feasible set of the problem, where the code clips it.
     """
 
     name = "HOAG"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
-        "decrease": ["exponential"],
-        "tolerance": [0.1],
-        "max_increase": [0.2],
+        "decrease": ["tuned"],
+        "tolerance": ["tuned"],
+        "max_increase": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     requires = (
-        "value_inner", "grad_inner", "hvp", "symmetric_hvp", "cross", "value_outer", "grad_outer", "full_pass",
+        "value_inner", "grad_inner", "hvp", "symmetric_hvp", "cross", "value_outer", "grad_outer",
+        "full_pass",
     )  # fmt: skip
     warm_starts = ("z", "v")
-    search_space = {"tolerance": Log(1e-4, 1.0), "decrease": Choice(DECREASE)}
-    deterministic = {"limit": "the outer step answers changes of F only, which do not settle x to a fixed accuracy"}
+    choices = {"decrease": tuple(DECREASE)}
+    search_space = {
+        "decrease": Choice.of(*DECREASE, start="exponential"),
+        "tolerance": Log(1e-4, 1e0, start=0.1),
+        "max_increase": Log(1e-2, 1e1, start=0.2),
+    }
+    deterministic = {
+        "limit": "the outer step answers changes of F only, which do not settle x to a fixed "
+        "accuracy"
+    }
     references = ["F. Pedregosa. ICML 2016. arXiv:1602.02355"]
 
-    def why_not(self, problem, partitions):
-        if self.decrease not in DECREASE:
-            return f"decrease is {self.decrease!r}; choose one of {', '.join(DECREASE)}."
-
     def compile(self):
-        z, x = self._start
+        z, x = self.start_point
         value_and_grad = lambda o, z, x: (o.value_inner(z, x, FULL), o.grad_inner(z, x, FULL))
         self.inner = self.compile_oracle(value_and_grad, z, x)
         outer = lambda o, z, x: (o.value_outer(z, x, FULL), *o.grad_outer(z, x, FULL))
@@ -66,21 +87,26 @@ class Solver(HostSolver):
         self.last = None  # (F, tolerance) at the last accepted point
         self.scale = np.linalg.norm(self.inner(z0, x0)[1])
 
+    def snapshot(self):
+        return {n: getattr(self, n) for n in ("k", "shrink", "L", "v", "last", "scale")}
+
     def iterate(self):
         z, x, d_x, x_before = self.current
-        epsilon = max(self.tolerance * self.shrink * DECREASE[self.decrease](self.k), self.resolution())
+        wanted = self.tolerance * self.shrink * DECREASE[self.decrease](self.k)
+        epsilon = max(wanted, 10 * float(np.finfo(self.precision).eps))  # what gradients resolve
         self.k += 1
 
         # (i) Inner problem to tolerance, from the last solution.
-        z_new = lbfgs(lambda z: self.inner(z, x), z, epsilon * self.scale, precision=self.precision).x
+        G, tolerance = lambda z: self.inner(z, x), epsilon * self.scale
+        z_new = lbfgs(G, z, tolerance, precision=self.precision).x
         F, F_z, F_x = self.outer(z_new, x)
 
-        # Step adaptation: longer after a sufficient decrease; half as long after an increase, from the point before,
-        # where everything is computed again to half the tolerance.
+        # Step adaptation: longer after a sufficient decrease; half as long after an increase, from
+        # the point before, where everything is computed again to half the tolerance.
         if self.last is not None:
             F_last, epsilon_last = self.last
             length = np.linalg.norm(x - x_before)
-            slack = 0.25 * epsilon + 1.25 * epsilon_last * length  # what the tolerances may explain
+            slack = 0.25 * epsilon + 1.25 * epsilon_last * length  # what tolerances may explain
             if not F <= F_last + slack + self.max_increase * abs(F_last):
                 self.L, self.shrink, self.last = 2 * self.L, self.shrink / 2, None
                 return Iterates(z, x_before, d_x, x_before)
@@ -89,7 +115,8 @@ class Solver(HostSolver):
         self.last = F, epsilon
 
         # (ii) Linear system H v = -grad_z F to tolerance, from the last v.
-        H = LinearOperator((len(z), len(z)), matvec=lambda u: self.hvp(z_new, x, u), dtype=np.float64)
+        hvp = lambda u: self.hvp(z_new, x, u)
+        H = LinearOperator((len(z), len(z)), matvec=hvp, dtype=np.float64)
         self.v, _ = cg(H, -F_z, x0=self.v, rtol=epsilon)
 
         # (iii) Hypergradient, (iv) one outer step.
@@ -97,7 +124,3 @@ class Solver(HostSolver):
         if self.L is None:
             self.L = np.linalg.norm(d_x) / np.sqrt(len(x)) or 1.0
         return Iterates(z_new, self.project(x - d_x / self.L), d_x, x)
-
-    def resolution(self):
-        """Return the smallest relative tolerance that gradients in the working precision can meet."""
-        return 10 * float(np.finfo(self.precision).eps)

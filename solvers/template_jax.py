@@ -1,8 +1,8 @@
 from typing import Any, NamedTuple
 
-from benchmark_utils.host_solver import HostSolver, Iterates
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.solver_base import Log
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.running.host import HostSolver, Iterates
+from benchmark_utils.running.search_space import Log
 
 
 class State(NamedTuple):
@@ -15,30 +15,55 @@ class State(NamedTuple):
 
 
 class Solver(HostSolver):
-    """Native JAX loop: the three directions of a single-loop method, followed by optax's SGD with momentum.
+    """Native JAX loop: the directions of a single-loop method, followed by optax's SGD.
 
-    A loop that you wrote yourself, with your own optimiser, under the clock and the ledger of the project. It calls
-    the problem through the oracles and returns what they counted from its own `lax.fori_loop`. Only the backend "jax".
+    A loop that you wrote yourself, with your own optimiser, under the clock and the ledger of the
+    project. It calls the problem through the oracles and returns what they counted from its own
+    `lax.fori_loop`. Only the backend "jax".
+
+    Parameters
+    ----------
+    backend : {"jax"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples); "full": all of them.
+    step_size : float
+        Learning rate of z and v.
+    outer_ratio : float
+        Learning rate of z and v over that of x.
+    momentum : float
+        Momentum of SGD, for z, v and x, in [0, 1).
+
+    Differs from the paper
+    ----------------------
+    - There is no paper of this method; the momentum is Polyak's.
     """
 
     name = "Native-JAX"
     parameters = {
         "backend": ["jax"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": [64],
-        "step_size": [0.01],
-        "outer_ratio": [10.0],
-        "momentum": [0.9],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
+        "momentum": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::optax"]
     requires = ("grad_inner", "hvp", "cross", "grad_outer")
     frameworks = ("jax",)  # another backend is refused with a sentence
     packages = ("optax",)  # so is a machine without it; import it inside methods only
     loop_kind, warm_starts = "single", ("z", "v")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3)}
-    deterministic = {"limit": "exact", "step_size": 0.1, "outer_ratio": 10.0, "n_iter": 2000}
-    references = ["B. T. Polyak. Some methods of speeding up the convergence of iteration methods. 1964"]
+    on_device = True  # the iterates stay arrays of the backend
+    search_space = {
+        "step_size": Log(1e-4, 1e3, start=0.01),
+        "outer_ratio": Log(1e-6, 1e3, start=10.0),
+        "momentum": Log(1e-2, 0.99, start=0.9),
+    }
+    deterministic = {
+        "limit": "exact", "step_size": 0.1, "outer_ratio": 10.0, "momentum": 0.9, "n_iter": 2000,
+    }  # fmt: skip
+    references = [
+        "B. T. Polyak. Some methods of speeding up the convergence of iteration methods. 1964"
+    ]
 
     def draws(self):
         return {"xi": inner(), "zeta": outer()}
@@ -46,7 +71,8 @@ class Solver(HostSolver):
     def compile(self):
         # Everything is compiled here, outside the clock: one program for any number of iterations.
         self.begin()
-        self.program = self.compile_oracle(self.loop, self.state, self.take_draws(1), self.count(1), host=False)
+        draws, n = self.take_draws(1), self.count(1)
+        self.iterations = self.compile_oracle(self.loop, self.state, draws, n, host=False)
 
     def count(self, n):
         return self.bk.asarray(n)
@@ -56,26 +82,36 @@ class Solver(HostSolver):
 
         lower = optax.sgd(self.step_size, self.momentum)
         upper = optax.sgd(self.step_size / self.outer_ratio, self.momentum)
-        return optax.multi_transform({"lower": lower, "upper": upper}, {"z": "lower", "v": "lower", "x": "upper"})
+        label = {"z": "lower", "v": "lower", "x": "upper"}
+        return optax.multi_transform({"lower": lower, "upper": upper}, label)
 
     def start(self, z0, x0):
-        # Called in every repetition: the state goes back to the start. The draws have been reset already.
-        z, x = self._on_device((z0, x0))
-        v = 0 * z
-        self.state = State(z, v, x, d_x=0 * x, x_before=x, memory=self.optimiser().init({"z": z, "v": v, "x": x}))
+        # Called in every repetition: back to the start. The draws have been reset already.
+        z, x = self.on_the_device((z0, x0))
+        v, d_x = 0 * z, 0 * x
+        self.state = State(z, v, x, d_x, x, self.optimiser().init({"z": z, "v": v, "x": x}))
+
+    def snapshot(self):
+        # What a killed run needs to go on: NumPy arrays. A tuple, since files know no State.
+        return {"state": self.bk.tree_map(self.bk.to_host, tuple(self.state))}
+
+    def restore(self, snapshot):
+        self.state = State(*self.bk.tree_map(self.bk.from_host, snapshot["state"]))
 
     def chunk(self, n):
-        # n iterations in one call; the base class waits for the device, reads the clock and looks at the budgets.
-        self.state = self.program(self.state, self.take_draws(n), self.count(n))
-        return n, Iterates(self.state.z, self.state.x, self.state.d_x, self.state.x_before)
+        # n iterations in one call; the base class waits for the device, reads the clock and looks
+        # at the budgets.
+        s = self.state = self.iterations(self.state, self.take_draws(n), self.count(n))
+        return n, Iterates(s.z, s.x, s.d_x, s.x_before)
 
     def loop(self, oracles, state, draws, n):
         import jax
 
-        # A loop body is traced once and runs n times, so its counts are carried along like the state.
+        # A loop body is traced once and runs n times, so its counts are carried along.
         def body(k, carry):
             state, totals = carry
-            state, spent = oracles.ledger.spent_in(lambda: self.update(oracles, state, draws.xi[k], draws.zeta[k]))
+            update = lambda: self.update(oracles, state, draws.xi[k], draws.zeta[k])
+            state, spent = oracles.ledger.spent_in(update)
             return state, {name: totals[name] + spent[name] for name in totals}
 
         zeros = {name: jax.numpy.int64(0) for name in oracles.ledger.counts}
@@ -93,4 +129,5 @@ class Solver(HostSolver):
 
         updates, memory = self.optimiser().update(directions, s.memory)
         new = optax.apply_updates({"z": s.z, "v": s.v, "x": s.x}, updates)
-        return State(new["z"], new["v"], oracles.project(new["x"]), directions["x"], s.x, memory)
+        x = oracles.project(new["x"])
+        return State(new["z"], new["v"], x, directions["x"], s.x, memory)

@@ -1,76 +1,108 @@
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from benchmark_utils.sampling import inner, outer
-from benchmark_utils.schedules import linear_ramp
-from benchmark_utils.solver_base import BilevelSolver, Log
+from benchmark_utils.formulas.steps import linear_ramp
+from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.variables import Count, Inner, Outer
+from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.solver import BilevelSolver
 
 
 class State(NamedTuple):
-    z: Any  # inner variable, shape (p,)
-    x: Any  # outer variable, shape (d,)
-    d_x: Any  # last outer direction grad_x F + gamma grad_x (G(z, x) - min G), shape (d,)
-    t: Any  # outer iterations done, integer
-    w: Any  # minimises G(., x), shape (p,)
+    z: Inner
+    x: Outer
+    d_x: Outer  # last outer direction grad_x F + gamma grad_x (G(z, x) - min G)
+    t: Count
+    w: Inner.start  # minimises G(., x)
 
 
 class Solver(BilevelSolver):
     """V-PBGD: gradient descent on F + gamma (G - min G), min G from a second inner variable.
 
-    H. Shen, T. Chen, "On penalty-based bilevel gradient descent method", ICML 2023, arXiv:2302.05185, Algorithm 1.
+    H. Shen, T. Chen, "On penalty-based bilevel gradient descent method", ICML 2023,
+    arXiv:2302.05185, Algorithm 1.
 
-    Differs from the paper in: 1. the constant step, at most 1 / (L_F + gamma (2 L_G + ...)) in the paper, is
-    ``step_size / (1 + penalty)`` on z and that over ``outer_ratio`` on x; 2. gamma is fixed in the theory
-    (``schedule="constant"``) and rises linearly from ``penalty_start`` to ``penalty`` over ``ramp`` iterations in the
-    experiments (``"theory"``, as the growing penalties of other methods are called here); 3. with a number for
-    ``batch_size`` each use of G and F draws a batch of its own, that of G(z, x) - G(w, x) being common.
+    Parameters
+    ----------
+    backend : {"jax", "torch", "torch-compiled"}
+        Framework that runs the method.
+    batch_size : int or "full"
+        Rows of G and of F in one mini-batch (samples); "full": all of them, as in the paper.
+    n_inner_steps : int
+        T, gradient steps of w on G(., x) in one outer iteration.
+    schedule : {"theory", "constant"}
+        "theory": gamma rises linearly, as in the paper's experiments; "constant": it is
+        ``penalty`` throughout.
+    ramp : int
+        Outer iterations of the linear rise of gamma.
+    penalty_start : float
+        gamma at the start of the rise.
+    penalty : float
+        gamma, weight of G - min G, from the end of the rise on.
+    step_size : float
+        beta, step of w, and 1 + ``penalty`` times the step of z; both are constant.
+    outer_ratio : float
+        Step of z over step of x.
+
+    Differs from the paper
+    ----------------------
+    - The constant step, at most 1 / (L_F + gamma (2 L_G + ...)) in the paper, is ``step_size / (1 +
+      penalty)`` on z and that over ``outer_ratio`` on x.
+    - gamma is fixed in the theory (``schedule="constant"``) and rises linearly from
+      ``penalty_start`` to ``penalty`` over ``ramp`` iterations in the experiments (``"theory"``, as
+      the growing penalties of other methods are called here).
+    - With a number for ``batch_size`` each use of G and F draws a batch of its own, that of
+      G(z, x) - G(w, x) being common.
     """
 
     name = "V-PBGD"
     parameters = {
         "backend": ["jax", "torch"],
-        "device": ["auto"],
-        "precision": ["float32"],
         "batch_size": ["full"],
-        "n_inner_steps": [1],
+        "n_inner_steps": ["tuned"],
         "schedule": ["theory"],
         "ramp": [1000],
-        "penalty_start": [1.0],
-        "penalty": [10.0],
-        "step_size": [1.0],
-        "outer_ratio": [0.01],
+        "penalty_start": ["tuned"],
+        "penalty": ["tuned"],
+        "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    requires = ("grad_inner", "grad_inner_x", "grad_outer", "full_pass")
-    search_space = {"step_size": Log(1e-4, 1e1), "outer_ratio": Log(1e-3, 1e3), "penalty": Log(1e0, 1e3)}
+    choices = {"schedule": ("theory", "constant")}
+    search_space = {
+        "n_inner_steps": Int(1, 50, start=1),
+        "penalty_start": Log(1e-2, 1e2, start=1.0),
+        "penalty": Log(1e0, 1e3, start=10.0),
+        "step_size": Log(1e-4, 1e3, start=1.0),
+        "outer_ratio": Log(1e-6, 1e3, start=0.01),
+    }
     deterministic = {
-        "limit": "at a fixed penalty gamma the limit is the minimiser of F + gamma (G - min G), O(1 / gamma) away; "
-        "see tests/test_deterministic_limits.py",
+        "limit": "at a fixed penalty gamma the limit is the minimiser of F + gamma (G - min G), "
+        "O(1 / gamma) away; see tests/test_deterministic_limits.py",
+        "n_inner_steps": 1,
+        "penalty_start": 1.0,
+        "penalty": 10.0,
         "step_size": 0.1,
         "outer_ratio": 1.0,
     }
     references = ["H. Shen, T. Chen. ICML 2023. arXiv:2302.05185"]
 
-    def why_not(self, problem, partitions):
-        if self.schedule not in ("theory", "constant"):
-            return f"schedule is {self.schedule!r}; it must be 'theory' (linear) or 'constant'."
-
     def draws(self):
         return {"w": inner(self.n_inner_steps), "z": inner(), "f": outer()}
 
-    def init(self, z0, x0, oracles):
-        return State(z=z0, x=x0, d_x=0 * x0, t=self.bk.counter(), w=z0)
-
     def step(self, s, oracles, hp, draws):
-        rising = self.schedule == "theory"
-        gamma = linear_ramp(self.bk, hp.penalty_start, hp.penalty, s.t, self.ramp) if rising else hp.penalty
+        gamma = hp.penalty
+        if self.schedule == "theory":
+            gamma = linear_ramp(self.bk, hp.penalty_start, hp.penalty, s.t, self.ramp)
         beta = hp.step_size  # step on w
         alpha_z = hp.step_size / (1 + hp.penalty)
         alpha_x = alpha_z / hp.outer_ratio
 
         # Inner loop: T gradient steps on G(., x) from the previous w.
-        w = oracles.repeat(self.n_inner_steps, lambda k, w: w - beta * oracles.grad_inner(w, s.x, draws.w[k]), s.w)
+        inner_step = lambda k, w: w - beta * oracles.grad_inner(w, s.x, draws.w[k])
+        w = oracles.repeat(self.n_inner_steps, inner_step, s.w)
 
-        # Joint projected step on (z, x) along the gradient of F + gamma (G(z, x) - G(w, x)), w taken as constant.
+        # Joint projected step on (z, x) along the gradient of F + gamma (G(z, x) - G(w, x)), w
+        # taken as constant.
         F_z, F_x = oracles.grad_outer(s.z, s.x, draws.f)
         G_z = oracles.grad_inner(s.z, s.x, draws.z)
         G_x = oracles.grad_inner_x(s.z, s.x, draws.z) - oracles.grad_inner_x(w, s.x, draws.z)

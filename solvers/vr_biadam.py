@@ -127,6 +127,4 @@ class Solver(BilevelSolver):
         # Scaled (projected) steps, then w_{t+1} = w_t + eta_t (w~ - w_t).
         z = s.z - eta * lam * m_z / B
         x = s.x + eta * (oracles.project(s.x - gamma * m_x / A) - s.x)
-        return State(
-            z=z, x=x, d_x=m_x, t=s.t + 1, m_z=m_z, s_z=s_z, s_x=s_x, z_old=s.z, x_old=s.x
-        )
+        return State(z=z, x=x, d_x=m_x, t=s.t + 1, m_z=m_z, s_z=s_z, s_x=s_x, z_old=s.z, x_old=s.x)

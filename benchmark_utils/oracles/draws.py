@@ -90,6 +90,13 @@ class DrawStreams:
             return (rng.random(size=shape) < draw.bounds[0]).astype(np.int32)
         return rng.standard_normal(size=shape)
 
+    def peek(self, n):
+        """Return what `take` would, without moving on."""
+        position = self.position()
+        drawn = self.take(n)
+        self.go_to(position)
+        return drawn
+
     def position(self):
         """Return where every stream stands: dict of role to the state of its generator, plain Python numbers."""
         return {role: rng.bit_generator.state for role, rng in self.rngs.items()}

@@ -54,6 +54,8 @@ class BackendProgram:
         With resolved parameters. The program sets its ``bk``, ``partitions``, ``problem`` and ``plan``.
     view : benchmark_utils.problem.problem.View
     rules : Rules
+    vectorised : bool
+        Whether the program is for many members at once, see `sweep`.
 
     Attributes
     ----------
@@ -63,9 +65,11 @@ class BackendProgram:
         Most iterations of one launch.
     """
 
-    def __init__(self, solver, view, rules):
+    def __init__(self, solver, view, rules, vectorised=False):
         self.solver, self.view, self.rules = solver, view, rules
         self.bk = get_backend(solver.backend, rules.device, rules.precision)
+        if vectorised:  # primitives that take a leading axis of members
+            self.bk = self.bk.vectorised()
         self.partitions = partitions_of(view, getattr(solver, "batch_size", "full"))
         self.spec = Spec.of(view, self.partitions)
         solver.bk, solver.partitions, solver.problem = self.bk, self.partitions, view
@@ -88,9 +92,9 @@ class BackendProgram:
         """Set the start and the seed of the next run."""
         self.z0, self.x0, self.seed = z0, x0, seed
 
-    def streams(self):
-        """Return the streams of draws at their beginning."""
-        return DrawStreams(self.stream_plan, self.partitions, self.seed)
+    def streams(self, seed=None):
+        """Return the streams of draws at their beginning, of the run's seed or of another one."""
+        return DrawStreams(self.stream_plan, self.partitions, self.seed if seed is None else seed)
 
     def take(self, streams, n):
         """Return the draws of the next ``n`` iterations, at most ``longest``, as the backend packs them."""
@@ -121,8 +125,8 @@ class BackendProgram:
 class Program(BackendProgram):
     """The program of a step function: its init and a chunk of iterations, compiled once for all repetitions."""
 
-    def __init__(self, solver, view, rules):
-        super().__init__(solver, view, rules)
+    def __init__(self, solver, view, rules, vectorised=False):
+        super().__init__(solver, view, rules, vectorised)
         self.roles = roles_of(solver.state_class())
         self.in_tasks = [name for name, role in self.roles.items() if role.axes == ("z",)]
         self._init = self._advance = None
@@ -134,7 +138,8 @@ class Program(BackendProgram):
         return memory.why_too_large(solver.name, solver.state_class(), view, partitions, itemsize)
 
     # ------------------------------------------------------------------ what is compiled
-    def _counted_init(self, z0, x0, data):
+    def counted_init(self, z0, x0, data):
+        """Return (the first State, its counts)."""
         oracles = Oracles(self.bk, self.spec, data)
         if self.view.tasks is not None:
             part = self.partitions["inner"]
@@ -142,7 +147,8 @@ class Program(BackendProgram):
             z0 = self.bk.zeros((*blocks, part.batch_size, z0.shape[0])) + z0
         return self.solver.init(z0, x0, oracles), oracles.ledger.vector()
 
-    def _counted_step(self, state, hp, data, draws):
+    def counted_step(self, state, hp, data, draws):
+        """Return (the State after one iteration, its counts)."""
         if self.view.tasks is not None:
             return self._step_of_tasks(state, hp, data, draws)
         oracles = Oracles(self.bk, self.spec, data)
@@ -165,15 +171,21 @@ class Program(BackendProgram):
             new = new._replace(**back)
         return new, oracles.ledger.vector()
 
+    def compile_start(self):
+        """Compile the start, once."""
+        if self._init is None:
+            self._init, seconds = self.bk.compile_once(self.counted_init, *self._start(), self.data)
+            self.compile_time += seconds
+
     def compile(self):
         """Compile, once, and run everything once on a throw-away state."""
+        self.compile_start()
         start, data = self._start(), self.data
         if self._advance is None:
-            self._init, init_seconds = self.bk.compile_once(self._counted_init, *start, data)
             state, _ = self._init(*start, data)
             draws = self.take(self.streams(), 1)
-            self._advance, seconds = self.bk.compile_chunk(self._counted_step, state, self.hp, data, draws)
-            self.compile_time += init_seconds + seconds
+            self._advance, seconds = self.bk.compile_chunk(self.counted_step, state, self.hp, data, draws)
+            self.compile_time += seconds
         state, _ = self._init(*start, data)
         self.bk.sync(self._advance(state, self.hp, data, self.take(self.streams(), 1), 1)[0])
 

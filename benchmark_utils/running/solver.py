@@ -69,11 +69,10 @@ class BackendSolver(BaseSolver):
         reason = why_unavailable(self.backend, rules.device, rules.precision) or self.why_not_backend()
         if reason is not None:
             return reason
-        self._take_values(view)
+        self.prepare(view, rules)
         reason = why_bad_values(type(self), self.values)
         if reason is not None:
             return reason
-        self.precision, self.itemsize = rules.precision, np.dtype(rules.precision).itemsize
         try:
             partitions = partitions_of(view, getattr(self, "batch_size", "full"))
             return (
@@ -84,8 +83,9 @@ class BackendSolver(BaseSolver):
         except ValueError as error:  # the sentence of Partition.of
             return str(error)
 
-    def _take_values(self, view):
-        """Set every parameter to the value that this problem's runs use."""
+    def prepare(self, view, rules):
+        """Set every parameter to the value that this problem's runs use, and the precision to that of the rules."""
+        self.precision, self.itemsize = rules.precision, np.dtype(rules.precision).itemsize
         if not hasattr(self, "given"):
             self.given = {name: getattr(self, name) for name in self.parameters}
         self.values, self.fallen_back = resolve(type(self), self.given, view.name)
@@ -96,9 +96,8 @@ class BackendSolver(BaseSolver):
     def set_objective(self, problem, z0, x0, seed, rules, journal=None):
         """Receive the view of a problem, its start, the seed of the repetition and the rules; every repetition."""
         if getattr(self, "program", None) is None or self.program.view is not problem or self.program.rules != rules:
-            self._take_values(problem)
+            self.prepare(problem, rules)
             self._say_what_was_not_tuned(problem)
-            self.precision, self.itemsize = rules.precision, np.dtype(rules.precision).itemsize
             self.program = self.program_class(self, problem, rules)
         self.rules, self.journal = rules, journal
         self.program.place(z0, x0, seed)

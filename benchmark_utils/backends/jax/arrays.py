@@ -254,6 +254,22 @@ class JaxBackend:
         """Compile a loop over many members at once; see `members.compile_members`."""
         return members.compile_members(step, state, hp, data, draws)
 
+    def vectorised(self):
+        """Return the backend for programs of many members: this one."""
+        return self
+
+    def vectorises(self, solver):
+        """Return whether a solver can run many members at once: any can."""
+        return True
+
+    def stack(self, trees):
+        """Return one tree with a leading axis."""
+        return jax.tree.map(lambda *a: jnp.stack(a), *trees)
+
+    def pack_members(self, draws, length):
+        """Turn a NamedTuple of NumPy draws of shape (n, members, ...) into device arrays of ``length`` iterations."""
+        return self.pack_draws(draws, length)
+
     def describe(self):
         """Return versions and settings for the environment record."""
         return {"jax": jax.__version__, "device": str(self.device), "matmul_precision": program.MATMUL_PRECISION}

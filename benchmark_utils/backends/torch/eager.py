@@ -213,6 +213,12 @@ class TorchBackend:
 
         return advance, 0.0
 
+    def vectorised(self):
+        """Return the backend for programs of many members: tensors where this one has Python numbers."""
+        from benchmark_utils.backends.torch.members import VectorisedTorchBackend
+
+        return VectorisedTorchBackend(self.device.type, str(self.dtype).removeprefix("torch."))
+
     def describe(self):
         """Return versions and settings for the environment record."""
         return {
