@@ -45,13 +45,6 @@ def load(path):
 @functools.cache
 def solver_classes():
     """Return every solver class by file name: solvers/*.py, templates included."""
-    out = {}  # WIP-REMOVE
-    for path in sorted((ROOT / "solvers").glob("*.py")):  # WIP-REMOVE
-        try:  # WIP-REMOVE
-            out[path.stem] = load(path).Solver  # WIP-REMOVE
-        except ImportError:  # WIP-REMOVE
-            pass  # WIP-REMOVE
-    return out  # WIP-REMOVE
     return {path.stem: load(path).Solver for path in sorted((ROOT / "solvers").glob("*.py"))}
 
 
@@ -232,6 +225,13 @@ def on_host(solver):
     state = solver.run_state.carry
     to_host = lambda a: np.array(solver.bk.to_numpy(a)) if getattr(a, "ndim", 0) else a
     return type(state)(*map(to_host, state))
+
+
+def resolved(cls, problem=None, **parameters):
+    """Return a solver whose parameters have the values of a run on a problem, not yet on a backend."""
+    solver = cls.get_instance(**parameters)
+    solver._take_values((problem or small_quadratic()).view)
+    return solver
 
 
 def why_skipped(cls, problem, rules=None, **parameters):

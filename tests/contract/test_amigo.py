@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 import helpers
 from benchmark_utils.oracles.ledger import ORACLES
-from benchmark_utils.sampling import DrawStreams
+from benchmark_utils.oracles.draws import DrawStreams
 
 AMIGO = helpers.solver_classes()["amigo"]
 SOLVERS = [("gd", "gd"), ("nesterov", "gd"), ("gd", "cg"), ("nesterov", "cg")]
@@ -17,9 +17,10 @@ def after_one_iteration(backend, **parameters):
     solver = helpers.make_solver(
         AMIGO, helpers.small_quadratic(), 1, backend=backend, precision="float64", batch_size="full", **parameters
     )  # fmt: skip
-    solver.begin()
-    solver.advance(1)
-    return solver.bk.to_numpy(solver.state.z), solver.bk.to_numpy(solver.state.v)
+    helpers.begin(solver)
+    helpers.advance(solver)
+    state = helpers.on_host(solver)
+    return state.z, state.v
 
 
 def test_nesterov_equals_the_recursion(backend):
@@ -75,7 +76,6 @@ def test_ledger_and_parity_of_the_variants(inner_solver, linear_solver):
 
 
 def test_bad_choices_are_refused():
-    skip, reason = AMIGO.get_instance(batch_size=16, linear_solver="minres").skip(problem=helpers.small_quadratic())
-    assert skip
+    reason = helpers.why_skipped(AMIGO, helpers.small_quadratic(), batch_size=16, linear_solver="minres")
     assert "'minres'" in reason
     assert "'cg'" in reason

@@ -115,20 +115,12 @@ def test_full_batches_reach_the_known_limit(solver_class, backend):
         assert_allclose(result["x"], expected, rtol=0, atol=1e-8)
 
 
-def ready(cls):
-    """Return a solver with its own defaults, resolved on the quadratic."""
-    solver = cls.get_instance(batch_size=16)
-    solver._take_values(small_quadratic().view)
-    return solver
-
-
 def test_solver_file_states_what_the_contract_asks(stem, solver_class):
     text = (ROOT / "solvers" / f"{stem}.py").read_text()
-    assert "Differs from the paper
-" in solver_class.__doc__ or stem.startswith("template")
+    assert "Differs from the paper\n" in solver_class.__doc__ or stem.startswith("template")
     assert len(text.splitlines()) <= 150
     assert solver_class.references
-    assert solver_class.required(ready(solver_class))
+    assert helpers.resolved(solver_class, batch_size=16).required()
     assert set(solver_class.search_space) <= set(solver_class.parameters)
     assert all(solver_class.parameters[name] == ["tuned"] for name in solver_class.search_space)
     assert list(solver_class.parameters)[:2] == ["backend", "batch_size"]

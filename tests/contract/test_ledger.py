@@ -15,7 +15,7 @@ SIZES = {"inner": Partition.of(70, 16).sizes(), "outer": Partition.of(50, 16).si
 
 def drawn_samples(solver_class, **parameters):
     """Return dict of role to the number of samples drawn in N_ITER iterations, recomputed from the seed."""
-    plan = solver_class.get_instance(batch_size=16, **parameters).draws()
+    plan = helpers.resolved(solver_class, batch_size=16, **parameters).draws()
     partitions = {"inner": Partition.of(70, 16), "outer": Partition.of(50, 16)}
     draws = DrawStreams(plan, partitions, seed=0).take(N_ITER)
     return {role: int(SIZES[plan[role].kind][ids].sum()) for role, ids in draws.items()}
