@@ -12,6 +12,8 @@ class RecordingBackend:
     """The primitives of a backend on NumPy arrays; derivatives are zeros of the right shape."""
 
     name = "recording"
+    #: Whether operations run at once, so that arrays may be kept between calls.
+    eager = True
     xp = xp
 
     # ------------------------------------------------------------------ arrays

@@ -77,7 +77,7 @@ class Oracles:
             batch = self.block
         elif isinstance(batch, str):
             self.asked.add("full_pass")
-        if not isinstance(batch, (int, str)):  # an id that is traced, or an array: nothing to remember it by
+        if not self.bk.eager or not isinstance(batch, (int, str)):  # a trace keeps no arrays of another one
             return self._read_rows(level, batch, part)
         key = level, batch
         if key not in self._read:

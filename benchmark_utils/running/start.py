@@ -1,4 +1,4 @@
-"""A solver put at the start of a problem without benchopt's runner: for the tools and the tests."""
+"""A solver put at the start of a problem, without benchopt's runner: for tools and tests."""
 
 import numpy as np
 
@@ -11,21 +11,20 @@ def put_at_start(solver, problem, seed=0, **rules):
     Parameters
     ----------
     solver : BackendSolver
-    problem : Problem
+    problem : benchmark_utils.problem.problem.Problem
     seed : int
         Seed of the start and of every draw.
-    **rules : str or float
-        Fields of `Rules`; those left out keep their defaults.
+    **rules : object
+        Fields of `Rules`; no limit where left out.
 
     Returns
     -------
     reason : str or None
-        The sentence of a solver that declines the problem, or of a rule that cannot be right; the solver is then not
-        at the start.
+        The sentence of a solver that declines the problem; it is then not at the start.
     """
     rules = Rules.read(**rules)
-    reason = rules.why_bad() or solver.skip(problem=problem.view, rules=rules)[1]
-    if reason is not None:
+    skip, reason = solver.skip(problem=problem.view, rules=rules)
+    if skip:
         return reason
     z0, x0 = problem.init(np.random.default_rng(seed))
     solver.set_objective(problem=problem.view, z0=z0, x0=x0, seed=seed, rules=rules)

@@ -197,7 +197,7 @@ def test_implicit_diff_counts_the_calls_that_ran(inner_solver, monkeypatch):
 def test_implicit_diff_refuses_methods_that_cannot_run():
     cls = HOST_SOLVERS["implicit_diff"]
     problem = small_quadratic()
-    assert "precision" in why_skipped(cls, problem, inner_solver="lbfgs")
+    assert "choose float64 or 'bfgs'" in why_skipped(cls, problem, inner_solver="lbfgs")
     assert "choose one of" in why_skipped(cls, problem, outer_optimiser="newton")
     many = dataclasses.replace(problem, inner_shape=(5001,))
     assert "matrix" in why_skipped(cls, many)

@@ -51,6 +51,8 @@ class JaxBackend:
     """Primitives on JAX. 64-bit types are switched on: counts are int64 and dtypes are explicit everywhere."""
 
     name = "jax"
+    #: Whether operations run at once, so that arrays may be kept between calls.
+    eager = False
 
     def __init__(self, device, precision):
         jax.config.update("jax_enable_x64", True)

@@ -53,6 +53,8 @@ class TorchBackend:
     """Primitives on eager torch. Iteration counters, block ids and hyper-parameters are Python numbers."""
 
     name = "torch"
+    #: Whether operations run at once, so that arrays may be kept between calls.
+    eager = True
 
     def __init__(self, device, precision):
         torch.set_float32_matmul_precision("highest")

@@ -35,6 +35,8 @@ class CompiledTorchBackend(TorchBackend):
     """Primitives under ``torch.compile(fullgraph=True)``: counters, ids and hyper-parameters are tensors."""
 
     name = "torch-compiled"
+    #: Whether operations run at once, so that arrays may be kept between calls.
+    eager = False
 
     def scalar(self, value):
         """Return a hyper-parameter as a 0-d tensor in the working precision."""
