@@ -1,4 +1,4 @@
-"""SPABA, Chu et al. 2024: PAGE on three directions; the draw "full" is 1 where a full pass is due."""
+"""SPABA, Chu et al. 2024: PAGE on three directions; the draw "full" is 1 for a full pass."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""StocBiO, Ji, Yang, Liang 2021, Algorithms 2 and 3; batches of the series constant or shrinking."""
+"""StocBiO, Ji, Yang, Liang 2021, Algorithms 2 and 3; series with equal or shrinking batches."""
 
 import numpy as np
 

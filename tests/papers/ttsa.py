@@ -1,4 +1,4 @@
-"""TTSA, Hong et al. 2023, Algorithm 1 with HIA: steps (k + 1)^{-2/5} in z and (k + 1)^{-3/5} in x."""
+"""TTSA, Hong et al. 2023, Algorithm 1 with HIA: steps (k + 1)^{-2/5} and (k + 1)^{-3/5}."""
 
 import numpy as np
 
