@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import helpers
-from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.oracles.draws import DrawStreams
+from benchmark_utils.oracles.ledger import ORACLES
 
 AMIGO = helpers.solver_classes()["amigo"]
 SOLVERS = [("gd", "gd"), ("nesterov", "gd"), ("gd", "cg"), ("nesterov", "cg")]

@@ -35,6 +35,20 @@ def test_trajectories_agree_between_backends(solver_class, problem):
     assert np.abs(a["x"] - problem.init(np.random.default_rng(0))[1]).max() > 0, "x did not move"
 
 
+@pytest.mark.parametrize("make", [helpers.small_sparse, helpers.small_classes])
+def test_every_solver_agrees_between_backends_on_sparse_rows_and_class_penalties(solver_class, make):
+    """The matrix of solvers and backends on small problems built like newsgroups20 and covtype."""
+    problem = make()
+    results = []
+    for backend in ("jax", "torch"):
+        differs(solver_class, backend, problem)
+        common = dict(batch_size=16) | stated_steps(solver_class)
+        results.append(run(solver_class, problem, 5, backend=backend, **common))
+    a, b = results
+    assert all(np.isfinite(a[name]).all() for name in ("z", "x", "d_x"))
+    assert_agree(a, b, atol=1e-9, scaled=True)
+
+
 def test_run_does_not_depend_on_how_it_is_cut(solver_class, backend):
     problem = small_quadratic()
     differs(solver_class, backend, problem)

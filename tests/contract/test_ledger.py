@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import helpers
-from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.oracles.blocks import Partition
 from benchmark_utils.oracles.draws import DrawStreams, bernoulli, inner, integers
+from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.running.solver import BilevelSolver
 
 N_ITER = 37

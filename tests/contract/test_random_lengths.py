@@ -13,9 +13,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
 from benchmark_utils.formulas import linear_system
-from benchmark_utils.oracles.oracles import Oracles
-from benchmark_utils.oracles.draws import DrawStreams
 from benchmark_utils.formulas.steps import growing_lengths
+from benchmark_utils.oracles.draws import DrawStreams
+from benchmark_utils.oracles.oracles import Oracles
 from helpers import biased_minimiser, series_direction
 
 SOLVERS = helpers.step_solvers()

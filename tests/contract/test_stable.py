@@ -137,7 +137,9 @@ def test_variance_reduced_variant_reaches_the_minimiser():
 def test_variance_reduced_variant_agrees_between_backends():
     parameters = dict(batch_size=16, step_size=0.1, outer_ratio=1.0)
     a, b = (
-        helpers.run(helpers.solver_classes()["stable_vr"], helpers.small_quadratic(), 100, backend=backend, **parameters)
+        helpers.run(
+            helpers.solver_classes()["stable_vr"], helpers.small_quadratic(), 100, backend=backend, **parameters
+        )
         for backend in helpers.BACKENDS
     )
     helpers.assert_agree(a, b, atol=1e-9)

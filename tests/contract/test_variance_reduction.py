@@ -11,8 +11,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
-from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.oracles.draws import DrawStreams
+from benchmark_utils.oracles.ledger import ORACLES
 from helpers import on_host
 
 SOLVERS = helpers.solver_classes()

@@ -11,7 +11,6 @@ from benchmark_utils.oracles.oracles import FULL
 from helpers import make_oracles
 
 
-
 def quadratic_system(backend):
     """Return (oracles, hvp, b, v0, H): products with the Hessian H of the quadratic, and NumPy vectors."""
     problem = helpers.small_quadratic()

@@ -11,10 +11,11 @@ import helpers
 from benchmark_utils.oracles.oracles import FULL
 from benchmark_utils.problem.feasible_set import Ball, Box
 from benchmark_utils.problem.problem import Problem
+from benchmark_utils.problem.variables import SparseRows
 from benchmark_utils.terms.glm import GLM
 from benchmark_utils.terms.penalties import ExpRidge
 from benchmark_utils.terms.term import Term
-from helpers import CARD, fixed_point_problem, make_oracles
+from helpers import CALLS, CARD, fixed_point_problem, make_oracles
 
 RNG = np.random.default_rng(0)
 
@@ -158,3 +159,21 @@ def test_sparse_rows_equal_dense_rows(backend, n_classes):
             outputs.append([oracles.bk.to_numpy(a) for a in oracles.inner_joint(z, x, v, batch)])
         for a, b in zip(*outputs, strict=True):
             assert_allclose(a, b, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("batch", [16, FULL])
+def test_sparse_rows_give_what_dense_rows_give(call, batch, backend):
+    sparse, dense = helpers.small_sparse(), helpers.small_sparse(dense=True)
+    rng = np.random.default_rng(0)
+    vectors = [rng.standard_normal(size) for size in (sparse.inner_size, sparse.outer_size, sparse.inner_size)]
+    level, function = CALLS[call]
+    answers = []
+    for problem in (sparse, dense):
+        oracles = make_oracles(problem, backend, 16)
+        z, x, v = (oracles.bk.asarray(a) for a in vectors)
+        batches = [FULL] if batch == FULL else range(oracles.spec.partitions[level].n_blocks)
+        answers.append([oracles.bk.to_numpy(a) for i in batches for a in function(oracles, z, x, v, i)])
+        assert isinstance(oracles.data["inner"].arrays["features"], SparseRows) == (problem is sparse)
+    for a, b in zip(*answers, strict=True):
+        assert_allclose(a, b, rtol=0, atol=1e-12 * max(1.0, np.abs(b).max()))
