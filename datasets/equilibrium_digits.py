@@ -19,9 +19,10 @@ class Dataset(BaseDataset):
     """Equilibrium model of scikit-learn's digits: each image is a task with its own fixed point.
 
     The state of image u is the solution of w = tanh(A w + B u + c); F is the cross-entropy of
-    softmax(D w + b) and x holds A, B, c, D and b, with ‖A‖_2 at most ``norm``. The lower level has no
-    loss and its Jacobian is not symmetric. 1,400 images are tasks, of both levels; 397 are test. After
-    Grazzi, Pontil and Salzo's experiment on MNIST (‖A‖_2 <= 0.5, 200 states), in small.
+    softmax(D w + b) and x holds A, B, c, D and b, with ‖A‖_2 at most ``norm``. The lower level
+    has no loss and its Jacobian is not symmetric. 1,400 images are tasks, of both levels; 397
+    are test. After section 7.1 of Grazzi, Pontil and Salzo (JMLR 24(167), 2023), with 200
+    states on MNIST there.
 
     Parameters
     ----------

@@ -16,13 +16,13 @@ WAYS, TEST_TASKS = 5, 50
 
 
 def episodes(rng, images, labels, n_tasks, shots, queries):
-    """Draw few-shot tasks: five digits in random order, images of each without repetition in a task.
+    """Draw few-shot tasks: five digits in random order, no image twice in a task.
 
     Returns
     -------
     support, query : dict
-        "images" of shape (n_tasks, 5 shots, pixels) and one-hot "targets" of shape (n_tasks, 5 shots,
-        5), and those of the queries.
+        "images" of shape (n_tasks, 5 shots, pixels) and one-hot "targets" of shape
+        (n_tasks, 5 shots, 5), and those of the queries.
     """
     by_class = [np.flatnonzero(labels == k) for k in range(digits.N_CLASSES)]
     picked = np.empty((n_tasks, WAYS, shots + queries), int)
@@ -43,11 +43,12 @@ def episodes(rng, images, labels, n_tasks, shots, queries):
 class Dataset(BaseDataset):
     """Few-shot learning on scikit-learn's digits: each task is five digits to tell apart.
 
-    x is a network of two layers of tanh units, shared by all tasks; z is the last layer of one task, a
-    multinomial regression on its features. G of a task is the loss on its support images plus
-    ``ridge`` / 2 ‖z‖^2, F the loss on its query images. Tasks are drawn out of 1,200 images, 50 test
-    tasks out of the other 597. After Grazzi, Pontil and Salzo's experiment on miniImageNet (5 ways,
-    5 shots, ridge 0.01), in small; the ten digits are too few to keep the classes of test tasks apart.
+    x is a network of two layers of tanh units, shared by all tasks; z is the last layer of one
+    task, a multinomial regression on its features. G of a task is the loss on its support
+    images plus ``ridge`` / 2 ‖z‖^2, F the loss on its query images. Tasks are drawn out of
+    1,200 images, 50 test tasks out of the other 597. After section 7.2 of Grazzi, Pontil and
+    Salzo (JMLR 24(167), 2023), on miniImageNet there (5 ways, 5 shots, ridge 0.01); ten digits
+    are too few for test tasks with classes of their own.
 
     Parameters
     ----------
@@ -84,7 +85,10 @@ class Dataset(BaseDataset):
         )
         if reason is not None:
             return dict(problem=None, reason=reason)
-        parts, rng = digits.split(self.seed, train=TRAIN, test=TEST), np.random.default_rng(self.seed)
+        parts, rng = (
+            digits.split(self.seed, train=TRAIN, test=TEST),
+            np.random.default_rng(self.seed),
+        )
         train, validation = episodes(rng, *parts["train"], self.n_tasks, self.shots, self.queries)
         support, query = episodes(rng, *parts["test"], TEST_TASKS, self.shots, self.queries)
         splits = {
@@ -107,7 +111,9 @@ class Dataset(BaseDataset):
 
         def init(rng):
             x = [
-                rng.standard_normal(size_of(shape)) / np.sqrt(shape[0]) if len(shape) == 2 else np.zeros(shape)
+                rng.standard_normal(size_of(shape)) / np.sqrt(shape[0])
+                if len(shape) == 2
+                else np.zeros(shape)
                 for shape in shapes.values()
             ]
             return np.zeros(size_of(inner_shape)), np.concatenate(x)
@@ -119,7 +125,9 @@ class Dataset(BaseDataset):
             for split, at in (("validation", at_tasks), ("test", at_test)):
                 rows, shaped = splits[split], unflatten(xp, x, shapes)
                 predicted = (outer.features(xp, shaped, rows) @ at).argmax(axis=2)
-                out[f"{split}_loss_exact"] = float(np.mean(outer.sample_values(xp, at, shaped, rows)))
+                out[f"{split}_loss_exact"] = float(
+                    np.mean(outer.sample_values(xp, at, shaped, rows))
+                )
                 wrong = predicted != rows["targets"].argmax(axis=2)
                 out[f"{split}_error_exact"] = float(np.mean(wrong))
             return out
@@ -127,16 +135,16 @@ class Dataset(BaseDataset):
         card = Card(
             title="Few-shot digits",
             formula=(
-                f"G_i = mean_j CE(z_i; f(a_ij), y_ij) + {self.ridge}/2 ‖z_i‖^2 on the support images, "
-                "F = 1/n sum_i mean_j CE(z_i; f(a_ij), y_ij) on the query images, "
+                f"G_i = mean_j CE(z_i; f(a_ij), y_ij) + {self.ridge}/2 ‖z_i‖^2 on support images, "
+                "F = 1/n sum_i mean_j CE(z_i; f(a_ij), y_ij) on query images, "
                 "f(a) = tanh(tanh(a W1 + b1) W2 + b2)"
             ),
             source=digits.SOURCE,
             licence=digits.LICENCE,
             splits={"train": self.n_tasks, "validation": self.n_tasks, "test": TEST_TASKS},
             notes=(
-                f"rows are tasks: {WAYS} digits with {self.shots} support and {self.queries} query images "
-                "each; test tasks have images of their own"
+                f"rows are tasks: {WAYS} digits with {self.shots} support and {self.queries} "
+                "query images each; test tasks have images of their own"
             ),
         )
         problem = Problem(

@@ -17,10 +17,10 @@ TRAIN, VALIDATION, TEST = 1000, 400, 397
 class Dataset(BaseDataset):
     """Hyper-cleaning of scikit-learn's digits with a small network instead of a linear model.
 
-    Training row i weighs sigmoid(x_i); with probability ``corruption`` its label is replaced by a
-    uniform draw from the ten digits, once, by the data seed. The lower level, a network with one layer of
-    tanh units, is not convex, so z*(x) is not known: there is no evaluator, and the metrics are those of
-    the solver's own z. 400 clean rows are outer, 397 test.
+    Training row i weighs sigmoid(x_i); with probability ``corruption`` its label is replaced by
+    a uniform draw from the ten digits, once, by the data seed. The lower level, a network with
+    one layer of tanh units, is not convex, so z*(x) is not known: there is no evaluator, and
+    the metrics are those of the solver's own z. 400 clean rows are outer, 397 test.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Dataset(BaseDataset):
         noisy = np.where(replaced, rng.integers(0, digits.N_CLASSES, size=TRAIN), labels)
         clean = noisy == labels
         if clean.all() or not clean.any():
-            sentence = f"corruption is {self.corruption}: no label, or every label, is wrong."
+            sentence = f"corruption is {self.corruption!r}: no label, or every label, is wrong."
             return dict(problem=None, reason=f"{sentence} Choose another number or seed.")
         parts["train"] = parts["train"][0], noisy
         splits = {
@@ -70,7 +70,9 @@ class Dataset(BaseDataset):
 
         def init(rng):
             z = [
-                rng.standard_normal(size_of(shape)) / np.sqrt(shape[0]) if len(shape) == 2 else np.zeros(shape)
+                rng.standard_normal(size_of(shape)) / np.sqrt(shape[0])
+                if len(shape) == 2
+                else np.zeros(shape)
                 for shape in shapes.values()
             ]
             return np.concatenate(z), np.zeros(TRAIN)
@@ -92,7 +94,7 @@ class Dataset(BaseDataset):
             source=digits.SOURCE,
             licence=digits.LICENCE,
             splits={name: len(rows["targets"]) for name, rows in splits.items()},
-            notes=f"{int((~clean).sum())} of the {TRAIN:,} training labels are wrong; G is not convex in z",
+            notes=f"{int((~clean).sum())} of the {TRAIN:,} labels are wrong; G is not convex",
         )
         problem = Problem(
             name="network_cleaning",

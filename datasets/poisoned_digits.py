@@ -20,11 +20,11 @@ TRAIN, VALIDATION, TEST = 1000, 400, 397
 class Dataset(BaseDataset):
     """Data poisoning of scikit-learn's digits: noise on training images that harms the classifier.
 
-    Of 1,000 training images a share ``poisoned`` carries noise x, one row an image. G is multinomial
-    logistic regression on the noisy images plus ``ridge`` ‖z‖^2 and F is minus the loss on 400 clean
-    validation images: its minimiser is the attack. The noise of each image stays in the ball of
-    ``radius``, and its pixels in 0..1. The start is no noise. 397 images are test. After Arbel and
-    Mairal's and Grazzi et al.'s experiment on MNIST, in small.
+    Of 1,000 training images a share ``poisoned`` carries noise x, one row an image. G is the
+    loss of multinomial logistic regression on them plus ``ridge`` ‖z‖^2 and F is minus the loss
+    on 400 clean validation images: its minimiser is the attack. The noise of each image stays
+    in the ball of ``radius``, and its pixels in 0..1. The start is no noise. 397 images are
+    test. After section 7.3 of Grazzi, Pontil and Salzo (JMLR 24(167), 2023), on MNIST there.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Dataset(BaseDataset):
     """
 
     name = "poisoned_digits"
-    parameters = {"poisoned": [0.2], "radius": [1.0], "ridge": [0.01], "seed": [0]}
+    parameters = {"poisoned": [0.2], "radius": [2.0], "ridge": [0.01], "seed": [0]}
     requirements = ["numpy", "scikit-learn"]
 
     def get_data(self):
@@ -77,13 +77,13 @@ class Dataset(BaseDataset):
         card = Card(
             title="Digits poisoning",
             formula=(
-                f"G = 1/n sum_i CE(z; a_i + x_i, y_i) + {self.ridge} ‖z‖^2, F = -1/m sum_j CE(z; a_j, y_j), "
-                f"‖x_i‖ <= {self.radius}, 0 <= a_i + x_i <= 1"
+                f"G = 1/n sum_i CE(z; a_i + x_i, y_i) + {self.ridge} ‖z‖^2, "
+                f"F = -1/m sum_j CE(z; a_j, y_j), ‖x_i‖ <= {self.radius}, 0 <= a_i + x_i <= 1"
             ),
             source=digits.SOURCE,
             licence=digits.LICENCE,
             splits={name: len(rows["targets"]) for name, rows in splits.items()},
-            notes=f"{n_poisoned:,} of the {TRAIN:,} training images carry noise; x_i = 0 for the others",
+            notes=f"{n_poisoned:,} of the {TRAIN:,} training images carry noise",
         )
         problem = Problem(
             name="poisoned_digits",

@@ -8,10 +8,10 @@ from benchmark_utils.problem.variables import flatten, unflatten
 
 
 class FixedPointEvaluator:
-    """Solutions of a problem with tasks whose lower level is the fixed point ``z_i = Phi_i(z_i, x)``.
+    """Solutions of a problem with tasks whose lower level is ``z_i = Phi_i(z_i, x)``.
 
-    Both ``z <- Phi(z, x)`` and ``v <- v - (H v + grad_z F)`` are iterated for all tasks at once
-    (reference: algorithms, 6.6). With a contraction q the error left is ``tolerance / (1 - q)``.
+    Both ``z <- Phi(z, x)`` and ``v <- v - (H v + grad_z F)`` are iterated for all tasks at
+    once. With a contraction q the error left is ``tolerance / (1 - q)``.
 
     Parameters
     ----------
@@ -72,13 +72,17 @@ class FixedPointEvaluator:
         return float(self.outer.value(xp, z, shaped, self.outer_rows, self.weights))
 
     def states(self, x, rows, start=None):
-        """Return the fixed points for any rows, shape (b, n_states), and the largest ‖z_i - Phi_i‖."""
+        """Return the fixed points for any rows, (b, n_states), and the largest ‖z_i - Phi_i‖."""
         shaped, n_rows = self._shaped(x), len(next(iter(rows.values())))
-        residual = lambda z: self.inner.derivatives(xp, {"grad_z"}, z, shaped, None, rows, None)["grad_z"]
-        return self._iterate(residual, np.zeros((n_rows, self.n_states)) if start is None else start)
+        residual = lambda z: self.inner.derivatives(xp, {"grad_z"}, z, shaped, None, rows, None)[
+            "grad_z"
+        ]
+        return self._iterate(
+            residual, np.zeros((n_rows, self.n_states)) if start is None else start
+        )
 
     def _iterate(self, residual, z):
-        """Return z after ``z <- z - residual(z)`` and the largest norm of a row of the residual there."""
+        """Return z after ``z <- z - residual(z)`` and the largest norm of a row of that."""
         for _ in range(self.max_iterations):
             step = residual(z)
             size = float(np.sqrt(np.max(np.einsum("ij,ij->i", step, step))))

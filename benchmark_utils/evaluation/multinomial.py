@@ -1,8 +1,8 @@
 """Exact solutions where z solves multinomial logistic regressions on features that depend on x.
 
-At a fixed x every task is ``G(z) = 1/n sum_j CE(z; f_j, y_j) + ridge / 2 ‖z‖^2``; all tasks are solved at
-once by damped Newton with dense Hessians, in float64. One task without an axis of its own is data
-poisoning, many are few-shot episodes.
+At a fixed x every task is ``G(z) = 1/n sum_j CE(z; f_j, y_j) + ridge / 2 ‖z‖^2``; all tasks are
+solved at once by damped Newton with dense Hessians, in float64. Data poisoning is one task
+without an axis of its own, few-shot episodes are many.
 """
 
 import numpy as np
@@ -52,7 +52,9 @@ class Regressions:
         curved = MULTINOMIAL.hessian(xp, self._predictions(z), self.targets)
         H = np.empty((t, k, c, k, c))
         for j, unit in enumerate(np.eye(c)):
-            along = curved(np.broadcast_to(unit, self.targets.shape)).reshape(t, self.n, c) / self.n
+            along = (
+                curved(np.broadcast_to(unit, self.targets.shape)).reshape(t, self.n, c) / self.n
+            )
             for i in range(j + 1):
                 H[:, :, i, :, j] = self.transposed @ (along[:, :, i, None] * self.features)
                 H[:, :, j, :, i] = H[:, :, i, :, j]  # each block is symmetric
@@ -135,10 +137,18 @@ class MultinomialEvaluator:
     def solve(self, x, start=None):
         """Return the `Solution` at a flat x, warm-started from the `Solution` ``start``."""
         shaped, rows = self._shaped(x), self.inner_rows
-        regressions, table, residual = self._minimise(shaped, rows, None if start is None else start.z)
+        regressions, table, residual = self._minimise(
+            shaped, rows, None if start is None else start.z
+        )
         z = self._of_term(table)
         of_outer = self.outer.derivatives(
-            xp, {"value", "grad_z", "grad_x"}, z, shaped, None, self.outer_rows, _weights(self.outer_rows)
+            xp,
+            {"value", "grad_z", "grad_x"},
+            z,
+            shaped,
+            None,
+            self.outer_rows,
+            _weights(self.outer_rows),
         )
         v = regressions.solve_systems(table, -of_outer["grad_z"].reshape(table.shape))
         cross = self.inner.derivatives(
@@ -157,7 +167,7 @@ class MultinomialEvaluator:
         return float(self.outer.value(xp, z, self._shaped(x), rows, _weights(rows)))
 
     def minimisers(self, x, rows):
-        """Return z* for any rows of G, shape (n, features, classes), or (1, features, classes) of one task."""
+        """Return z* for any rows of G, shape (n_tasks, features, classes)."""
         return self._minimise(self._shaped(x), _numbered(rows), None)[1]
 
     def _minimise(self, shaped, rows, start):

@@ -8,15 +8,13 @@ import numpy as np
 class Solution(NamedTuple):
     """Exact quantities at one x, float64.
 
-    Accuracy: ``‖z - z*‖ <= residual / mu`` with mu the strong convexity of G in z (for a fixed point
-    ``residual / (1 - q)`` with q the contraction).
+    Accuracy: ``‖z - z*‖ <= residual / mu`` with mu the strong convexity of G in z.
     """
 
-    z: np.ndarray  # z*(x), shape (p,); with tasks one row a task, (n, p)
-    v: np.ndarray  # -H^{-1} grad_z F at z*, the shape of z
-    # F(z*(x), x), corrected to first order for the residual: F(z) + <v, grad_z G(z, x)>; NaN where it
-    # was given up
+    z: np.ndarray  # z*(x), shape (p,)
+    v: np.ndarray  # -H^{-1} grad_z F at z*, shape (p,)
+    # F(z*(x), x), corrected to first order for the residual: F(z) + <v, grad_z G(z, x)>; NaN where it was given up
     h: float
     gradient: np.ndarray  # grad h(x), shape (d,)
-    residual: float  # ‖grad_z G(z, x)‖ reached; with tasks the largest of all tasks
-    frozen: Any = None  # what the next solve may take over
+    residual: float  # ‖grad_z G(z, x)‖ reached
+    frozen: Any = None  # preconditioner for the next solve

@@ -8,11 +8,12 @@ from benchmark_utils.terms.term import Term
 
 @dataclasses.dataclass(frozen=True)
 class Equilibrium(Term):
-    """The map ``Phi_i(z, x) = tanh(A z_i + B u_i + c)`` of each image (reference: algorithms, 3.8).
+    """The map ``Phi_i(z, x) = tanh(A z_i + B u_i + c)`` of each image.
 
-    Its problem has tasks: z has shape (b, states), one row an image. x is a dict with "A" of shape
-    (states, states), "B" of shape (states, pixels), "c" of shape (states,) and what the read-out has; for
-    ``‖A‖_2 < 1`` the map is a contraction. Rows have "features", the u_i of shape (b, pixels).
+    Its problem has tasks: z has shape (b, states), one row an image. x is a dict with "A" of
+    shape (states, states), "B" of shape (states, pixels), "c" of shape (states,) and what the
+    read-out has; for ``‖A‖_2 < 1`` the map is a contraction. Rows have "features", the u_i of
+    shape (b, pixels) (Grazzi, Pontil and Salzo, JMLR 24(167), 2023, section 7.1).
     """
 
     is_map = True
@@ -45,8 +46,9 @@ class Equilibrium(Term):
 class ReadOut(Term):
     """Cross-entropy of ``softmax(D z_i + b)``, one row a task.
 
-    z has shape (b, states); x is a dict with "D" of shape (classes, states) and "b" of shape (classes,),
-    and entries that do not matter here. Rows have one-hot "targets" of shape (b, classes).
+    z has shape (b, states); x is a dict with "D" of shape (classes, states), "b" of shape
+    (classes,) and entries that do not matter here. Rows have one-hot "targets" of shape (b,
+    classes).
     """
 
     closed_forms = frozenset(("value", "grad_z", "grad_x"))

@@ -8,12 +8,13 @@ from benchmark_utils.terms.term import QUANTITIES, Term
 
 @dataclasses.dataclass(frozen=True)
 class LastLayer(Term):
-    """``mean_j CE(z_i; f(a_ij), y_ij) + ridge / 2 ‖z_i‖^2`` of each task i (reference: algorithms, 3.9).
+    """``mean_j CE(z_i; f(a_ij), y_ij) + ridge / 2 ‖z_i‖^2`` of each task i.
 
-    The features ``f(a) = tanh(tanh(a W1 + b1) W2 + b2)`` are those of the shared network x, a dict with
-    "W1" of shape (pixels, units), "b1", "W2" of shape (units, features) and "b2". z has shape
-    (b, features, classes), one entry a task. Rows have "images" of shape (b, shots, pixels) and one-hot
-    "targets" of shape (b, shots, classes).
+    The features ``f(a) = tanh(tanh(a W1 + b1) W2 + b2)`` are those of the shared network x, a
+    dict with "W1" of shape (pixels, units), "b1", "W2" of shape (units, features) and "b2", in
+    this order. z has shape (b, features, classes), one entry a task. Rows have "images" of
+    shape (b, shots, pixels) and one-hot "targets" of shape (b, shots, classes) (Grazzi, Pontil
+    and Salzo, JMLR 24(167), 2023, section 7.2).
 
     Attributes
     ----------

@@ -10,8 +10,9 @@ from benchmark_utils.terms.term import QUANTITIES, Term
 class Network(Term):
     """``sum_i w_i s_i(x) CE(net(z; a_i), y_i) + ridge / 2 ‖z‖^2``, not convex in z.
 
-    ``net(z; a) = tanh(a W1 + b1) W2 + b2``; z is a dict with "W1" of shape (features, units), "b1",
-    "W2" of shape (units, classes) and "b2". Rows have "features" and one-hot "targets".
+    ``net(z; a) = tanh(a W1 + b1) W2 + b2``; z is a dict with "W1" of shape (features, units),
+    "b1", "W2" of shape (units, classes) and "b2", in this order. Rows have "features" and
+    one-hot "targets".
 
     Attributes
     ----------
@@ -48,8 +49,7 @@ class Network(Term):
     def derivatives(self, xp, want, z, x, v, rows, weights):
         """Return the quantities ``want`` from one pass over the rows; see `Term.derivatives`.
 
-        Hv is the derivative of the gradient along v: the two layers and their slopes, differentiated
-        along v, in the same order.
+        H v is the gradient differentiated along v: the two layers, then their slopes.
         """
         a, y, out = rows["features"], rows["targets"], {}
         units, u = self._layers(xp, z, rows)
@@ -92,7 +92,7 @@ class Network(Term):
         return {name: array + self.ridge * direction[name] for name, array in out.items()}
 
     def _in_x(self, xp, x, rows, weights, values, s):
-        """Return the derivative in x where the weighted quantity of the rows is ``values``, (b,)."""
+        """Return the derivative in x where the rows' weights multiply ``values``, (b,)."""
         if not self.weighted:
             return xp.zeros_like(x)
         return xp.segment_sum(weights * s * (1 - s) * values, rows["ids"], x.shape[0])

@@ -11,9 +11,9 @@ from benchmark_utils.terms.term import QUANTITIES
 class Poisoned(GLM):
     """``sum_i w_i loss((A_i + x_i) z, y_i) + penalty``, where x_i = 0 beyond the rows of x.
 
-    x has shape (k, features): the first k rows of the problem's own order are the noisy ones. Rows have
-    dense "features" and "targets"; ``weighted`` stays False and the penalty does not depend on x
-    (reference: algorithms, 3.7).
+    x has shape (k, features): the first k rows of the problem's own order are the noisy ones.
+    Rows have dense "features" and "targets"; ``weighted`` stays False and the penalty does not
+    depend on x (Grazzi, Pontil and Salzo, JMLR 24(167), 2023, section 7.3).
     """
 
     closed_forms = frozenset(QUANTITIES)
