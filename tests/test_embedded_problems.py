@@ -243,6 +243,8 @@ def noise_and_images(n=40, pixels=16):
     images = np.clip(rng.uniform(-0.6, 1.6, (n, pixels)), 0, 1)
     noise = rng.standard_normal((n, pixels)) * np.geomspace(0.01, 100, n)[:, None]
     noise[0] = 0
+    noise[1:3] = np.geomspace(0.01, 10, pixels)  # pixels of all sizes
+    noise[2] *= -1
     return noise, images
 
 

@@ -4,6 +4,10 @@ import dataclasses
 
 from benchmark_utils.problem.feasible_set import FeasibleSet
 
+#: Steps of Newton's method along a piecewise linear function. For lognormal noise of 0.15 to 500
+#: times the radius a pixel, 64 pixels an image, the sixth was at the root.
+NEWTON_STEPS = 12
+
 
 @dataclasses.dataclass(frozen=True)
 class NoisyImages(FeasibleSet):
@@ -24,30 +28,24 @@ class NoisyImages(FeasibleSet):
 
         The projection of a row u is ``clip(t u, -a, 1 - a)`` with ``t = 1 / (1 + mu)``, mu the
         multiplier of the ball: t = 1 where that lies in the ball, else the t at which the norm is
-        the radius. The squared norm is piecewise quadratic in t with a knot where a pixel reaches
-        its bound, so t follows from the sorted knots, without iterations.
+        the radius. Its square is concave and piecewise linear in ``t^2``, with a knot where a
+        pixel reaches its bound: Newton's method from 0 goes from piece to piece and ends at the
+        root, not beside it.
         """
         images, squared_radius = arrays["images"], self.radius**2
-        room, size = xp.where(x < 0, images, 1 - images), xp.abs(x)
-        bounded, one = size > room, xp.ones_like(x)
-        knots = xp.where(bounded, room / xp.where(bounded, size, one), one)
-        order = xp.argsort(knots, axis=1)
-        sorted_by_knot = lambda a: xp.take_along_axis(a, order, axis=1)
-        t, u = sorted_by_knot(knots), sorted_by_knot(size)
-        fixed = xp.cumsum(sorted_by_knot(room) ** 2, axis=1)
-        # Summed from the far end: a difference of large sums would drown the small ones.
-        beyond = xp.flip(xp.cumsum(xp.flip(u * u, axis=1), axis=1), axis=1) - u * u
-        fits = fixed + t * t * beyond <= squared_radius
-        last = xp.max(xp.where(fits, t, 0 * t), axis=1)[:, None]
-        # The pixels at their bounds are known now: the sums anew, without cancellation.
-        at_bound = bounded & (knots <= last)
-        left = squared_radius - _row_sums(xp, xp.where(at_bound, room * room, 0 * room))
-        free = _row_sums(xp, xp.where(at_bound, 0 * size, size * size))
-        ratio = xp.where(free > 0, left / xp.where(free > 0, free, 1 + free), 1 + free)
-        scale = xp.sqrt(xp.clip(ratio, 0, 1))
+        room = xp.where(x < 0, images, 1 - images)
+        squares, bounds = x * x, room * room
+        t_squared = 0 * x[:, :1]
+        for _ in range(NEWTON_STEPS):
+            at_bound = t_squared * squares >= bounds
+            left = squared_radius - _row_sums(xp, xp.where(at_bound, bounds, 0 * bounds))
+            free = _row_sums(xp, xp.where(at_bound, 0 * squares, squares))
+            t_squared = xp.where(free > 0, left / xp.where(free > 0, free, 1 + free), 1 + free)
         whole = self._clipped(xp, x, images)
         inside = _row_sums(xp, whole * whole) <= squared_radius
-        return xp.where(inside, whole, self._clipped(xp, scale * x, images))
+        return xp.where(
+            inside, whole, self._clipped(xp, xp.sqrt(xp.clip(t_squared, 0, 1)) * x, images)
+        )
 
     def _clipped(self, xp, x, images):
         x = xp.where(x < -images, -images, x)
