@@ -89,6 +89,14 @@ def test_solution_solves_both_systems_and_does_not_depend_on_the_start(problems,
     assert_allclose(problem.evaluator.outer_value(cold.z, x), upper["value"], rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", EVALUATED)
+def test_an_x_out_of_range_gives_up_without_an_error(problems, name):
+    x = problems[name].init(np.random.default_rng(0))[1]
+    with np.errstate(all="ignore"):
+        problems[name].evaluator.solve(np.full(x.shape, 1e200))
+        assert np.isnan(problems[name].evaluator.solve(np.full(x.shape, np.inf)).h)
+
+
 def test_a_projected_step_of_the_attack_harms_the_classifier(problems):
     problem = problems["poisoned_digits"]
     x = problem.init(np.random.default_rng(0))[1]

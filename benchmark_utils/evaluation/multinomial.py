@@ -64,8 +64,12 @@ class Regressions:
         return H
 
     def solve_systems(self, z, b):
-        """Return H^{-1} b of each task, shape (t, k, c)."""
-        return np.linalg.solve(self.hessians(z), b.reshape(len(z), -1, 1)).reshape(b.shape)
+        """Return H^{-1} b of each task, shape (t, k, c); NaN where numbers are out of range."""
+        try:
+            out = np.linalg.solve(self.hessians(z), b.reshape(len(z), -1, 1))
+        except np.linalg.LinAlgError:
+            return np.full(b.shape, np.nan)
+        return out.reshape(b.shape)
 
     def minimise(self, z, tolerance):
         """Return (z*, norms of grad_z G of the tasks) from z; the tasks are damped one by one.
