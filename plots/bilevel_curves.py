@@ -2,7 +2,7 @@ import numpy as np
 from benchopt import BasePlot
 from pandas.api.types import is_numeric_dtype
 
-from benchmark_utils.labels import short_names
+from benchmark_utils.statistics.labels import short_names
 
 AXES = {
     "Oracle samples": "objective_n_samples",

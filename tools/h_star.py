@@ -20,7 +20,7 @@ def minimise(problem, x0):
     last = [None]
 
     def value_and_gradient(x):
-        last[0] = problem.reference.solve(x, last[0])
+        last[0] = problem.evaluator.solve(x, last[0])
         return last[0].h, last[0].gradient
 
     bounds = [(-BOUND, BOUND)] * len(x0)

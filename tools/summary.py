@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchopt.results import read_results
 
-from benchmark_utils.labels import short_names
+from benchmark_utils.statistics.labels import short_names
 
 OUTPUTS = Path(__file__).parents[1] / "outputs"
 
