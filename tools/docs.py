@@ -22,7 +22,7 @@ from benchmark_utils.running.host import HostSolver
 from benchmark_utils.running.rules import Rules
 from benchmark_utils.running.search_space import Choice
 from benchmark_utils.running.start import put_at_start
-from tools import docstrings
+from tools import docstrings, write_utf8
 
 ROOT = Path(__file__).parents[1]
 GUIDE, SOLVERS = ROOT / "docs" / "add_a_solver.md", ROOT / "docs" / "solvers.md"
@@ -253,4 +253,5 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    write_utf8()
     main(sys.argv[1:])
