@@ -1,10 +1,14 @@
-"""Time one outer iteration of a solver, ledger and draws included, next to hand-written JAX loops.
+"""Time one outer iteration of solvers, ledger and draws included, next to hand-written JAX loops.
 
-The two loops below are the shortest `lax.scan` loops with automatic differentiation that do the work of SOBA and of
-StocBiO on data of IJCNN1's shape: fixed blocks, no ragged end, no ledger, all draws on the device beforehand. All
-timings alternate within one process, and the best of several rounds is kept, because the machine may be shared.
+The unit is one iteration of the SOBA loop below: the shortest `lax.scan` loop with automatic differentiation that does
+the work of SOBA on data of IJCNN1's shape, with fixed blocks, no ragged end, no ledger and all draws on the device
+beforehand. All timings alternate within one process, and the best of several rounds is kept, because the machine may
+be shared.
 
-Usage: python -m tools.loop_speed [rounds]
+Usage: python -m tools.loop_speed [units] [sweep] [memory] [rounds]
+
+``units``: the table of solvers in units (default); ``sweep``: 250 members of SOBA at once against one by one;
+``memory``: microseconds of an iteration on problems bound by memory, and GB/s against a copy of the same bytes.
 """
 
 import math
@@ -16,33 +20,54 @@ import jax.numpy as jnp
 import numpy as np
 from benchopt.benchmark import Benchmark
 
-from benchmark_utils.problem import Card, Level, Problem
-from benchmark_utils.quadratic import quadratic_problem
-from benchmark_utils.timed_solver import put_at_start
+from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.problem import Problem
+from benchmark_utils.running.rules import Rules
+from benchmark_utils.running.start import put_at_start
+from benchmark_utils.running.sweep import Member, Sweep
+from benchmark_utils.terms.glm import GLM
+from benchmark_utils.terms.penalties import ExpRidge
 
 N, M, D, B, T, Q = 49_990, 91_701, 22, 64, 10, 10
+
+#: Solver, backend, structure, iterations of one timing, units to reach.
+TABLE = (
+    ("SOBA", "jax", {}, 1 << 16, 0.95),
+    ("SABA", "jax", {}, 1 << 15, 1.2),
+    ("FSLA", "jax", {}, 1 << 15, 1.1),
+    ("TTSA", "jax", {"n_neumann_steps": Q}, 1 << 15, 2.8),
+    ("BSA", "jax", {"n_neumann_steps": Q}, 1 << 14, 5.0),
+    ("SUSTAIN", "jax", {"n_neumann_steps": Q}, 1 << 14, 4.5),
+    ("AmIGO", "jax", {}, 1 << 14, 7.0),
+    ("StocBiO", "jax", {}, 1 << 14, 7.0),
+    ("F2SA", "jax", {}, 1 << 13, 9.0),
+    ("MRBO", "jax", {}, 1 << 14, 7.5),
+    ("SOBA", "torch", {}, 1 << 9, math.inf),
+    ("SOBA", "torch-compiled", {}, 1 << 13, math.inf),
+)
+
 
 
 def ijcnn1_shaped(rng):
     """Return a problem of IJCNN1's shape, ragged ends included, with made-up rows."""
     w = rng.standard_normal(D)
 
-    def level(n, penalty):
+    def split(n):
         features = rng.standard_normal((n, D))
-        targets = np.sign(features @ w + rng.standard_normal(n))
-        return Level("logistic", {"features": features, "targets": targets}, penalty=penalty)
+        return {"features": features, "targets": np.sign(features @ w + rng.standard_normal(n))}
 
     start = lambda rng: (np.zeros(D), np.zeros(D))
     card = Card(title="IJCNN1-shaped", formula="", source="made up", licence="none needed")
-    inner, outer = level(N, ("exp_features", 1.0)), level(M, None)
-    return Problem("ijcnn1_shaped", inner, outer, (D,), (D,), init=start, reference=None, card=card)
+    splits = {"train": split(N), "validation": split(M)}
+    inner, outer = GLM("logistic", ExpRidge(1.0)), GLM("logistic")
+    return Problem("ijcnn1_shaped", inner, outer, splits, (D,), (D,), init=start, evaluator=None, card=card)
 
 
 def hand_written(problem, rng, n_iter):
     """Return dict of name to a function that runs ``n_iter`` iterations of a hand-written loop and waits."""
     cut = lambda a: jnp.asarray(a[: len(a) // B * B].reshape(-1, B, *a.shape[1:]), jnp.float32)
-    X, y = (cut(problem.inner.arrays[name]) for name in ("features", "targets"))
-    Xo, yo = (cut(problem.outer.arrays[name]) for name in ("features", "targets"))
+    X, y = (cut(problem.rows("inner")[name]) for name in ("features", "targets"))
+    Xo, yo = (cut(problem.rows("outer")[name]) for name in ("features", "targets"))
     F = lambda z, X, y: jnp.mean(jax.nn.softplus(-y * (X @ z)))
     G = lambda z, x, X, y: F(z, X, y) + 0.5 * jnp.sum(jnp.exp(x) * z * z)
     grad_z = lambda z, x, i: jax.grad(G)(z, x, X[i], y[i])
@@ -78,13 +103,18 @@ def hand_written(problem, rng, n_iter):
     return loops
 
 
-def benchmark_loop(benchmark, problem, name, backend, n_iter):
+def find(benchmark, name):
+    """Return the class of a solver of the benchmark."""
+    (cls,) = {type(s) if not isinstance(s, type) else s for s in benchmark.check_solver_patterns([name], class_only=True)}
+    return cls
+
+
+def benchmark_loop(benchmark, problem, name, backend, n_iter, structure):
     """Return a function that runs ``n_iter`` iterations of a solver of the benchmark, as `benchopt run` would."""
-    (cls,) = {
-        type(s) if not isinstance(s, type) else s for s in benchmark.check_solver_patterns([name], class_only=True)
-    }
-    solver = cls.get_instance(backend=backend, device="cpu")
-    put_at_start(solver, problem, max_iterations=n_iter)
+    solver = find(benchmark, name).get_instance(backend=backend, **structure)
+    reason = put_at_start(solver, problem, device="cpu", max_iterations=n_iter)
+    if reason:
+        raise SystemExit(reason)
     return lambda: solver.run(lambda: True)
 
 
@@ -99,35 +129,65 @@ def best_microseconds(loops, rounds):
     return best
 
 
-def main(rounds=7):
-    """Print the table of times and ratios."""
-    rng = np.random.default_rng(0)
-    benchmark = Benchmark(".")
-    ijcnn1, simulated = ijcnn1_shaped(rng), quadratic_problem(1024, 1024, 100, 100, 0.1, 1.0, 0.1, seed=2442)
-    by_hand = hand_written(ijcnn1, rng, 1 << 15)
-    loops = {f"hand-written JAX {name}": (run, 1 << 15) for name, run in by_hand.items()}
-    for problem, name, backend, n_iter in (
-        (ijcnn1, "SOBA", "jax", 1 << 16),
-        (ijcnn1, "StocBiO", "jax", 1 << 14),
-        (ijcnn1, "SABA", "jax", 1 << 15),
-        (ijcnn1, "AmIGO", "jax", 1 << 14),
-        (ijcnn1, "SOBA", "torch", 1 << 9),
-        (ijcnn1, "SOBA", "torch-compiled", 1 << 14),
-        (simulated, "SOBA", "jax", 1 << 13),
-    ):
-        loops[f"{name} {backend} {problem.name}"] = (benchmark_loop(benchmark, problem, name, backend, n_iter), n_iter)
+def units(benchmark, problem, rng, rounds, only=()):
+    """Print the table of solvers in units of the hand-written SOBA loop."""
+    by_hand = hand_written(problem, rng, 1 << 15)
+    loops = {f"hand-written {name}": (run, 1 << 15) for name, run in by_hand.items()}
+    bars = {}
+    for name, backend, structure, n_iter, bar in TABLE:
+        if only and f"{name}/{backend}" not in only:
+            continue
+        label = f"{name} {backend}"
+        loops[label], bars[label] = (benchmark_loop(benchmark, problem, name, backend, n_iter, structure), n_iter), bar
     best = best_microseconds(loops, rounds)
-    for name, time_of_one in best.items():
-        print(f"{name:34s} {time_of_one:10.2f} us")
-    print()
-    for label, above, below, bar in (
-        ("SOBA jax / hand-written", "SOBA jax ijcnn1_shaped", "hand-written JAX SOBA", "at most 1.3"),
-        ("StocBiO jax / hand-written", "StocBiO jax ijcnn1_shaped", "hand-written JAX StocBiO", "at most 1.2"),
-        ("SOBA torch / torch-compiled", "SOBA torch ijcnn1_shaped", "SOBA torch-compiled ijcnn1_shaped", "at least 10"),
-    ):
-        print(f"{label:34s} {best[above] / best[below]:10.2f}    bar: {bar}")
-    print(f"{'SOBA jax simulated, 100 x 100':34s} {best['SOBA jax simulated']:10.2f} us bar: under 100 us")
+    unit = best["hand-written SOBA"]
+    print(f"{'one iteration':28s} {'us':>9s} {'units':>7s} {'to reach':>9s}")
+    for label, time_of_one in best.items():
+        bar = bars.get(label, math.inf)
+        print(f"{label:28s} {time_of_one:9.2f} {time_of_one / unit:7.2f} {bar if math.isfinite(bar) else '':>9}")
+
+
+def sweep(benchmark, problem, n_members=250, n_iter=512):
+    """Print the time of many members of SOBA at once and one by one, in the same process."""
+    values = [{"step_size": a, "outer_ratio": r} for a in np.geomspace(1e-3, 1, 25) for r in np.geomspace(1e-2, 1e2, 10)]
+    members = [Member(v, seed=0) for v in values[:n_members]]
+    start = lambda seed: problem.init(np.random.default_rng(seed))
+    for precision in ("float32",):
+        rules = Rules(device="cpu", precision=precision, max_iterations=n_iter)
+        solver = find(benchmark, "SOBA").get_instance(backend="jax")
+        solver.skip(problem.view, rules)
+        together = Sweep(solver, problem.view, rules, start)
+        together.run(members)
+        one = find(benchmark, "SOBA").get_instance(backend="jax")
+        put_at_start(one, problem, device="cpu", max_iterations=n_iter, precision=precision)
+
+        def single():
+            for member in members:
+                hp = one.program.hp_type(*(one.program.bk.scalar(member.values[k]) for k in one.program.hp_type._fields))
+                one.program.hp = hp
+                one.run(lambda: True)
+
+        loops = {"together": (lambda: together.run(members), 1), "one by one": (single, 1)}
+        best = best_microseconds(loops, 3)
+        ratio = best["one by one"] / best["together"]
+        print(
+            f"{len(members)} members of SOBA, {n_iter} iterations: together {best['together'] / 1e6:.3f} s, one by one "
+            f"{best['one by one'] / 1e6:.3f} s, {ratio:.1f} times"
+        )
+
+
+def main(arguments):
+    """Print what is asked for."""
+    rng, benchmark = np.random.default_rng(0), Benchmark(".")
+    rounds = next((int(a) for a in arguments if a.isdigit()), 7)
+    problem = ijcnn1_shaped(rng)
+    if "sweep" in arguments:
+        sweep(benchmark, problem)
+    if "memory" in arguments:
+        memory(benchmark)
+    if "units" in arguments or not {"sweep", "memory"} & set(arguments):
+        units(benchmark, problem, rng, rounds, [a for a in arguments if "/" in a])
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    main(sys.argv[1:])

@@ -84,6 +84,7 @@ class HostProgram(BackendProgram):
     def advance(self, state, n):
         """Do ``n`` outer iterations, fewer where a budget is spent."""
         self._limit(state.seconds, int(state.ledger.sum()))
+        self.solver.live_draws = state.draws
         done = self.solver.advance(n)
         return Launched(self.solver.current, None, state.draws, None, done)
 

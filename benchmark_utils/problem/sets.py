@@ -1,0 +1,76 @@
+"""Feasible sets of single problems: noise on images, matrices of small norm."""
+
+import dataclasses
+
+from benchmark_utils.problem.feasible_set import FeasibleSet
+
+#: Steps of Newton's method along a piecewise linear function. For lognormal noise of 0.15 to 500
+#: times the radius a pixel, 64 pixels an image, the sixth was at the root.
+NEWTON_STEPS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class NoisyImages(FeasibleSet):
+    """Noise on images: row i of x with ``‖x_i‖ <= radius`` and ``0 <= a_i + x_i <= 1``.
+
+    The arrays of the set hold "images", the a_i within 0..1, shape (n, pixels), the shape of x.
+
+    Attributes
+    ----------
+    radius : float
+        Positive Euclidean radius of each image.
+    """
+
+    radius: float
+
+    def project(self, xp, x, arrays):
+        """Return the exact projection of x, shape (n, pixels).
+
+        The projection of a row u is ``clip(t u, -a, 1 - a)`` with ``t = 1 / (1 + mu)``, mu the
+        multiplier of the ball: t = 1 where that lies in the ball, else the t at which the norm is
+        the radius. Its square is concave and piecewise linear in ``t^2``, with a knot where a
+        pixel reaches its bound: Newton's method from 0 goes from piece to piece and ends at the
+        root, not beside it.
+        """
+        images, squared_radius = arrays["images"], self.radius**2
+        room = xp.where(x < 0, images, 1 - images)
+        squares, bounds = x * x, room * room
+        t_squared = 0 * x[:, :1]
+        for _ in range(NEWTON_STEPS):
+            at_bound = t_squared * squares >= bounds
+            left = squared_radius - _row_sums(xp, xp.where(at_bound, bounds, 0 * bounds))
+            free = _row_sums(xp, xp.where(at_bound, 0 * squares, squares))
+            t_squared = xp.where(free > 0, left / xp.where(free > 0, free, 1 + free), 1 + free)
+        whole = self._clipped(xp, x, images)
+        inside = _row_sums(xp, whole * whole) <= squared_radius
+        return xp.where(
+            inside, whole, self._clipped(xp, xp.sqrt(xp.clip(t_squared, 0, 1)) * x, images)
+        )
+
+    def _clipped(self, xp, x, images):
+        x = xp.where(x < -images, -images, x)
+        return xp.where(x > 1 - images, 1 - images, x)
+
+
+def _row_sums(xp, a):
+    return xp.sum(a, axis=1)[:, None]
+
+
+@dataclasses.dataclass(frozen=True)
+class SpectralBall(FeasibleSet):
+    """Dict of arrays one of which, a matrix, has singular values of at most ``radius``.
+
+    Attributes
+    ----------
+    name : str
+        Key of the matrix in x; the other entries are free.
+    radius : float
+    """
+
+    name: str
+    radius: float
+
+    def project(self, xp, x, arrays):
+        """Return x with the singular values of the matrix clipped, the nearest such x."""
+        U, s, Vt = xp.linalg.svd(x[self.name], full_matrices=False)
+        return x | {self.name: (U * xp.clip(s, 0, self.radius)) @ Vt}
