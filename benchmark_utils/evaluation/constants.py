@@ -34,7 +34,7 @@ def measure(problem):
         out["test_error"] = problem.metrics(solution.z, x0, solution).get("test_error")
     if isinstance(problem.evaluator, GLMEvaluator):
         return out | _glm(problem.evaluator, z0, x0, solution)
-    return out | _quadratic(problem, x0, solution)
+    return out | (_quadratic(problem, x0, solution) if isinstance(problem.evaluator, QuadraticEvaluator) else {})
 
 
 def gradient_check(problem, n=20, seed=0):
