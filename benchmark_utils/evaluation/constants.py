@@ -42,7 +42,8 @@ def gradient_check(problem, n=20, seed=0):
 
     Fourth-order differences of solutions up to a hundred times more accurate than those of the checkpoints. Drawn
     are coordinates with at least a thousandth of the largest entry: those below drown in the rounding of h. Where the
-    start has fewer than ``n`` of them, places around it follow until ``n`` have been checked. None without an evaluator.
+    start has fewer than ``n`` of them, places around it follow until ``n`` have been checked. Without an evaluator the
+    result is None.
     """
     if problem.evaluator is None:
         return None
