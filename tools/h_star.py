@@ -11,6 +11,8 @@ import numpy as np
 import scipy.optimize
 from benchopt.benchmark import Benchmark
 
+from tools import write_utf8
+
 #: log-penalties beyond this bound change h by less than rounding.
 BOUND = 20.0
 
@@ -43,4 +45,5 @@ def main(name, starts=4):
 
 
 if __name__ == "__main__":
+    write_utf8()
     main(sys.argv[1], *map(int, sys.argv[2:3]))

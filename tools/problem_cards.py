@@ -12,7 +12,8 @@ from pathlib import Path
 
 from benchopt.benchmark import Benchmark
 
-from benchmark_utils import cards
+from benchmark_utils.evaluation import constants
+from tools import write_utf8
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "problems.md"
@@ -26,6 +27,7 @@ Written by `python -m tools.problem_cards`; measured in float64 at the start x�
 cross-entropy of softmax(⟨a, z⟩), z* minimises G, and h(x) = F(z\\*(x)). Checkpoints report h and the test error
 at z\\*(x) (`objective_h`, `objective_test_error_exact`) beside the loss and the error at the solver's own z
 (`objective_outer_loss`, `objective_test_error`): where G is badly conditioned these are different curves.
+With tasks, a row is a task and z is that of one task.
 """
 
 
@@ -57,14 +59,14 @@ def problems(name):
 
 def section(call, problem):
     """Return the Markdown section of a problem, measured now."""
-    return cards.section(call, problem, cards.measure(problem), cards.gradient_check(problem))
+    return constants.section(call, problem, constants.measure(problem), constants.gradient_check(problem))
 
 
 def read_page():
     """Return dict of call to section of the page as it is."""
     if not PAGE.exists():
         return {}
-    parts = re.split(r"(?m)^(?=## )", PAGE.read_text())[1:]
+    parts = re.split(r"(?m)^(?=## )", PAGE.read_text(encoding="utf-8"))[1:]
     return {re.search(r"(?m)^`(.+)`$", part)[1]: part.rstrip("\n") + "\n" for part in parts}
 
 
@@ -77,9 +79,10 @@ def main(chosen):
         except SystemExit as error:  # its data cannot be had
             print(f"{name}: left as it is. {error}")
             continue
-        PAGE.write_text("\n".join([HEADER, *(page[call] for call in sorted(page))]))
+        PAGE.write_text("\n".join([HEADER, *(page[call] for call in sorted(page))]), encoding="utf-8")
         print(f"{name}: written")
 
 
 if __name__ == "__main__":
+    write_utf8()
     main(sys.argv[1:])
