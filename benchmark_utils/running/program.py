@@ -13,6 +13,9 @@ from benchmark_utils.problem.variables import roles_of
 from benchmark_utils.running import memory
 from benchmark_utils.running.search_space import hyper_parameter_names
 
+#: Rows of a block up to which a backend may sum in any order, see `backends.jax.program`.
+SHORT_SUM = 1024
+
 #: Draws are generated in pieces of at most this many iterations and bytes.
 CHUNK_ITERATIONS, CHUNK_BYTES = 4096, 1 << 25
 
@@ -182,6 +185,8 @@ class Program(BackendProgram):
         self.compile_start()
         start, data = self._start(), self.data
         if self._advance is None:
+            rows = max(part.batch_size for part in self.partitions.values())
+            self.bk.short_sums = rows <= SHORT_SUM and "full_pass" not in self.solver.required()
             state, _ = self._init(*start, data)
             draws = self.take(self.streams(), 1)
             self._advance, seconds = self.bk.compile_chunk(self.counted_step, state, self.hp, data, draws)
