@@ -34,6 +34,7 @@ class Device(NamedTuple):
 
     key: tuple
     data: dict
+    owner: Any  # the program that used them last
 
 
 class DrawnBlock:
@@ -106,9 +107,11 @@ class BackendProgram:
     @property
     def data(self):
         """The problem's arrays on the device; one copy a problem, shared by solvers with the same blocks."""
+        kept = self.view.device_copies.get("latest")
+        if kept is not None and kept.owner is self:
+            return kept.data
         partitions = tuple(self.partitions.items())
         key = (*partitions, self.solver.backend.split("-")[0], str(self.bk.device), self.rules.precision)
-        kept = self.view.device_copies.get("latest")
         if kept is None or kept.key != key:
             self.view.device_copies.clear()  # freed before the next copy is made
             view, dtype = self.view, np.dtype(self.rules.precision)
@@ -117,7 +120,8 @@ class BackendProgram:
                 for level in ("inner", "outer")
             }
             data["feasible"] = {name: self.bk.asarray(a) for name, a in view.feasible_arrays.items()}
-            kept = self.view.device_copies["latest"] = Device(key, data)
+            kept = Device(key, data, self)
+        self.view.device_copies["latest"] = kept._replace(owner=self)
         return kept.data
 
     def describe(self):

@@ -4,6 +4,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from benchmark_utils.backends.jax.counts import PendingCount, TracedCounts, counts_of
@@ -70,7 +71,7 @@ def compile_chunk(step, state, hp, data, draws, short_sums=False):
     compiled, seconds = compile_program(jax.jit(chunk, donate_argnums=0), args, short_sums)
 
     def advance(state, hp, data, draws, n):
-        (state, x_before, totals), finite = compiled(state, hp, data, draws, jnp.int32(n))
+        (state, x_before, totals), finite = compiled(state, hp, data, draws, np.int32(n))
         spent = {name: n * count for name, count in counts.items() if name not in traced.slots}
         spent |= {name: PendingCount(totals, slot) for name, slot in traced.slots.items()}
         return state, x_before, [spent[name] for name in ORACLES], finite
