@@ -114,7 +114,9 @@ def find(benchmark, name):
 
 def benchmark_loop(benchmark, problem, name, backend, n_iter, structure):
     """Return a function that runs ``n_iter`` iterations of a solver of the benchmark, as `benchopt run` would."""
-    solver = find(benchmark, name).get_instance(backend=backend, **structure)
+    cls = find(benchmark, name)
+    steps = {"step_size": 1e-3} if "step_size" in cls.search_space else {}  # small, so that nothing diverges
+    solver = cls.get_instance(backend=backend, **steps, **structure)
     reason = put_at_start(solver, problem, device="cpu", max_iterations=n_iter)
     if reason:
         raise SystemExit(reason)
