@@ -79,8 +79,8 @@ class Journal:
             The evaluator's last solution.
         """
         self.rows.append((row, clock))
-        if time.monotonic() - self.saved_at < self.every:
-            return
+        if state_of is None or time.monotonic() - self.saved_at < self.every:
+            return  # a row that is recorded again has no state to save
         content = pickle.dumps(dict(state=state_of(), rows=self.rows, warm_start=warm_start))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

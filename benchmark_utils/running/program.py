@@ -13,8 +13,12 @@ from benchmark_utils.problem.variables import roles_of
 from benchmark_utils.running import memory
 from benchmark_utils.running.search_space import hyper_parameter_names
 
+#: Rows of a block up to which a backend may sum in any order, see `backends.jax.program`.
+SHORT_SUM = 1024
+
 #: Draws are generated in pieces of at most this many iterations and bytes.
 CHUNK_ITERATIONS, CHUNK_BYTES = 4096, 1 << 25
+
 
 class Launched(NamedTuple):
     """What a program returns before the device is done."""
@@ -31,6 +35,7 @@ class Device(NamedTuple):
 
     key: tuple
     data: dict
+    owner: Any  # the program that used them last
 
 
 class DrawnBlock:
@@ -75,9 +80,8 @@ class BackendProgram:
         solver.bk, solver.partitions, solver.problem = self.bk, self.partitions, view
         self.compile_time, self.longest = 0.0, 1 << 30
         self.z0, self.x0, self.seed = None, None, 0
-        names = hyper_parameter_names(type(solver))
-        self.hp_type = collections.namedtuple("HyperParameters", names)
-        self.hp = self.hp_type(*(self.bk.scalar(getattr(solver, name)) for name in names))
+        self.hp_type = collections.namedtuple("HyperParameters", hyper_parameter_names(type(solver)))
+        self.set_values({})
         self.plan = solver.plan = solver.draws()
         self.stream_plan = self.plan
         if view.tasks is not None:  # one block of tasks is drawn; what is no batch is drawn as ever
@@ -87,6 +91,11 @@ class BackendProgram:
         bytes_each = max(1, self.streams().bytes_per_iteration())
         if self.stream_plan:
             self.longest = self.length = max(1, min(CHUNK_ITERATIONS, CHUNK_BYTES // bytes_each))
+
+    def set_values(self, values):
+        """Set hyper-parameters (dict of name to float); the others take the solver's values. Nothing is compiled."""
+        given = {name: getattr(self.solver, name) for name in self.hp_type._fields} | values
+        self.hp = self.hp_type(*(self.bk.scalar(given[name]) for name in self.hp_type._fields))
 
     def place(self, z0, x0, seed):
         """Set the start and the seed of the next run."""
@@ -103,9 +112,11 @@ class BackendProgram:
     @property
     def data(self):
         """The problem's arrays on the device; one copy a problem, shared by solvers with the same blocks."""
+        kept = self.view.device_copies.get("latest")
+        if kept is not None and kept.owner is self:
+            return kept.data
         partitions = tuple(self.partitions.items())
         key = (*partitions, self.solver.backend.split("-")[0], str(self.bk.device), self.rules.precision)
-        kept = self.view.device_copies.get("latest")
         if kept is None or kept.key != key:
             self.view.device_copies.clear()  # freed before the next copy is made
             view, dtype = self.view, np.dtype(self.rules.precision)
@@ -114,7 +125,8 @@ class BackendProgram:
                 for level in ("inner", "outer")
             }
             data["feasible"] = {name: self.bk.asarray(a) for name, a in view.feasible_arrays.items()}
-            kept = self.view.device_copies["latest"] = Device(key, data)
+            kept = Device(key, data, self)
+        self.view.device_copies["latest"] = kept._replace(owner=self)
         return kept.data
 
     def describe(self):
@@ -182,6 +194,8 @@ class Program(BackendProgram):
         self.compile_start()
         start, data = self._start(), self.data
         if self._advance is None:
+            rows = max(part.batch_size for part in self.partitions.values())
+            self.bk.short_sums = rows <= SHORT_SUM and "full_pass" not in self.solver.required()
             state, _ = self._init(*start, data)
             draws = self.take(self.streams(), 1)
             self._advance, seconds = self.bk.compile_chunk(self.counted_step, state, self.hp, data, draws)
@@ -231,7 +245,11 @@ class Program(BackendProgram):
 
     def to_host(self, tree):
         """Return a State, or an array, as NumPy arrays and numbers of their own types."""
-        return {k: self.bk.to_host(a) for k, a in tree._asdict().items()} if hasattr(tree, "_asdict") else self.bk.to_host(tree)
+        return (
+            {k: self.bk.to_host(a) for k, a in tree._asdict().items()}
+            if hasattr(tree, "_asdict")
+            else self.bk.to_host(tree)
+        )
 
     def to_device(self, tree):
         """Return on the device what `to_host` returned."""

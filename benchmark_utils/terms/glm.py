@@ -20,8 +20,7 @@ def matmul(xp, rows, z, n_rows):
 def transposed_matmul(xp, rows, r, n_columns):
     """Return ``rows^T @ r`` for dense rows or `SparseRows`; r has shape (b,) or (b, c)."""
     if not isinstance(rows, SparseRows):
-        # A row times a matrix: no transposed copy of the rows is made (a tenth of an iteration of SOBA).
-        return (r[None, :] @ rows)[0] if r.ndim == 1 else rows.T @ r
+        return xp.vecmat(r, rows) if r.ndim == 1 else rows.T @ r
     picked = xp.take(r, rows.rows, axis=0)
     values = rows.values if r.ndim == 1 else rows.values[:, None]
     return xp.segment_sum(values * picked, rows.columns, n_columns)
@@ -81,7 +80,8 @@ class GLM(Term):
         w = weights if s is None else weights * s
         second = "hvp" in want
         moved = second or ("cross" in want and self.weighted)
-        u, du = matmul(xp, A, z, n), matmul(xp, A, v, n) if moved else None
+        predict = lambda z: matmul(xp, A, z, n) if z.ndim > 1 or isinstance(A, SparseRows) else xp.matvec(A, z)
+        u, du = predict(z), predict(v) if moved else None
         first, curved = link.both(xp, u, y) if second else (link.gradient(xp, u, y), None)
         out = {}
         if "grad_z" in want:
