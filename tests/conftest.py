@@ -42,3 +42,11 @@ def solver_class(stem):
 def problem(problem_name):
     """Return a problem, or skip with the reason where its data cannot be had."""
     return helpers.PROBLEMS[problem_name]()
+
+
+def pytest_collection_modifyitems(items):
+    """Mark as slow what takes a minute: dense matrices of 640 columns in every iteration."""
+    for item in items:
+        values = getattr(getattr(item, "callspec", None), "params", {})
+        if values.get("problem_name") == "digits_cleaning" and values.get("stem") in ("stable", "stable_vr"):
+            item.add_marker(pytest.mark.slow)
