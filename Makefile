@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv run test clean
+.PHONY: venv run lint test test-all clean
 
 venv: .venv/.installed
 
@@ -17,10 +17,18 @@ run: venv
 	$(BIN)/python -m tools.dashboard
 	$(BIN)/python -m tools.summary
 
-test: venv
+lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+PYTEST = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+# The tests that are quick; `make test-all` takes those marked slow too, and benchopt's own.
+test: lint
+	$(PYTEST) -m "not slow"
+
+test-all: lint
+	$(PYTEST)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/benchopt test . --skip-install
 
 clean:

@@ -11,8 +11,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
-sys.path.insert(0, str(Path(__file__).parents[1]))
+# The root comes first: tests/tools must not hide the package tools.
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from threadpoolctl import threadpool_limits
 

@@ -11,17 +11,28 @@ import scipy.sparse
 from benchopt.benchmark import Benchmark
 from numpy.testing import assert_allclose
 
-from benchmark_utils import families
-from benchmark_utils.ledger import ORACLES
-from benchmark_utils.problem import Card
-from benchmark_utils.quadratic import quadratic_problem
-from benchmark_utils.solver_base import BilevelSolver
-from benchmark_utils.timed_solver import put_at_start
+from benchmark_utils.backends import get_backend
+from benchmark_utils.builders import classification
+from benchmark_utils.builders.quadratic import quadratic_problem
+from benchmark_utils.oracles.blocks import Partition, make_blocks
+from benchmark_utils.oracles.ledger import ORACLES
+from benchmark_utils.oracles.oracles import Oracles, Spec
+from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.problem import Problem
+from benchmark_utils.running import run as run_loop
+from benchmark_utils.running.host import HostSolver
+from benchmark_utils.running.rules import Rules
+from benchmark_utils.running.solver import BilevelSolver
+from benchmark_utils.running.start import put_at_start
+from benchmark_utils.terms.penalties import ExpRidge
+from benchmark_utils.terms.quadratic import AffineMap
 
 ROOT = Path(__file__).parents[1]
 BACKENDS = ("jax", "torch")
+CARD = Card(title="made up", formula="", source="", licence="")
 
 
+# ---------------------------------------------------------------------- what there is
 def load(path):
     """Import a file of the project by path (benchopt hides templates)."""
     spec = importlib.util.spec_from_file_location(f"project_{path.parent.name}_{path.stem}", path)
@@ -41,6 +52,18 @@ def solver_classes():
 def step_solvers():
     """Return the solvers written as step functions, by file name."""
     return {stem: cls for stem, cls in solver_classes().items() if issubclass(cls, BilevelSolver)}
+
+
+@functools.cache
+def host_solvers():
+    """Return the solvers whose loop runs on the host, by file name."""
+    return {stem: cls for stem, cls in solver_classes().items() if issubclass(cls, HostSolver)}
+
+
+@functools.cache
+def objective_class():
+    """Return the Objective class."""
+    return load(ROOT / "objective.py").Objective
 
 
 @functools.cache
@@ -66,6 +89,7 @@ def dataset_module(name):
     return load(ROOT / "datasets" / f"{name}.py")
 
 
+# ---------------------------------------------------------------------- small problems
 @functools.cache
 def small_quadratic(n=70, m=50, p=6, d=4, seed=0):
     """Return a quadratic whose blocks of 16 rows end ragged on both levels."""
@@ -75,7 +99,8 @@ def small_quadratic(n=70, m=50, p=6, d=4, seed=0):
 def _labelled(rng, n, n_features, n_classes, density):
     """Return sparse rows and one-hot labels that a linear model explains in part."""
     rows = scipy.sparse.random_array((n, n_features), density=density, format="csr", rng=rng)
-    return rows, families.one_hot((rows @ np.arange(n_features) + 3 * rng.random(n)).astype(int) % n_classes, n_classes)
+    labels = (rows @ np.arange(n_features) + 3 * rng.random(n)).astype(int) % n_classes
+    return rows, classification.one_hot(labels, n_classes)
 
 
 @functools.cache
@@ -89,10 +114,9 @@ def small_sparse(dense=False, n=70, m=50, n_features=40, n_classes=5):
     splits["train"][0].eliminate_zeros()
     if dense:
         splits = {name: (rows.toarray(), labels) for name, (rows, labels) in splits.items()}
-    return families.regularisation(
-        "small_sparse", splits, penalty=("exp_features", 1 / n_features), outer_size=n_features, n_classes=n_classes,
-        init=lambda rng: (0.1 * rng.standard_normal(n_features * n_classes), np.zeros(n_features)),
-        card=Card("made up", "", "", ""),
+    return classification.regularisation(
+        "small_sparse", splits, penalty=ExpRidge(1 / n_features), outer_size=n_features, n_classes=n_classes,
+        init=lambda rng: (0.1 * rng.standard_normal(n_features * n_classes), np.zeros(n_features)), card=CARD,
     )  # fmt: skip
 
 
@@ -101,11 +125,24 @@ def small_classes(n=70, m=50, n_features=6, n_classes=4):
     """Return a problem built like covtype: dense rows, one penalty a class."""
     rng = np.random.default_rng(1)
     splits = {s: _labelled(rng, k, n_features, n_classes, 0.8) for s, k in (("train", n), ("validation", m))}
-    return families.regularisation(
+    return classification.regularisation(
         "small_classes", {name: (rows.toarray(), labels) for name, (rows, labels) in splits.items()},
-        penalty=("exp_classes", 1.0), outer_size=n_classes, n_classes=n_classes,
-        init=lambda rng: (np.zeros(n_features * n_classes), np.full(n_classes, -2.0)),
-        card=Card("made up", "", "", ""),
+        penalty=ExpRidge(1.0, per="class"), outer_size=n_classes, n_classes=n_classes,
+        init=lambda rng: (np.zeros(n_features * n_classes), np.full(n_classes, -2.0)), card=CARD,
+    )  # fmt: skip
+
+
+@functools.cache
+def fixed_point_problem(p=5, n=32):
+    """Return a contraction Phi_i(z, x) = left_i (right_i . z) + x + shift_i with a non-symmetric mean Jacobian."""
+    rng = np.random.default_rng(3)
+    left, right = rng.standard_normal((2, n, p)) * 0.35
+    outer = small_quadratic(p=p, d=p)
+    return Problem(
+        "contraction", AffineMap(), outer.outer,
+        {"train": {"left": left, "right": right, "shift": rng.standard_normal((n, p))},
+         "validation": outer.rows("outer")},
+        (p,), (p,), init=lambda rng: (np.zeros(p), np.zeros(p)), evaluator=None, card=CARD,
     )  # fmt: skip
 
 
@@ -116,18 +153,52 @@ PROBLEMS = {
 }
 
 
+def make_oracles(problem, backend, batch_size):
+    """Return float64 oracles of a problem outside any compiled program."""
+    bk, view = get_backend(backend, "cpu", "float64"), problem.view
+    partitions = {level: Partition.of(view.n_samples(level), batch_size) for level in ("inner", "outer")}
+    data = {
+        level: bk.put(make_blocks(view.rows[level], partitions[level], view.data_seed)) for level in ("inner", "outer")
+    }
+    data["feasible"] = {name: bk.asarray(a) for name, a in view.feasible_arrays.items()}
+    return Oracles(bk, Spec.of(view, partitions), data)
+
+
+#: Every oracle: name -> (its level, the list of arrays that a call at (z, x, v) on a batch gives).
+CALLS = {
+    "grad_inner": ("inner", lambda o, z, x, v, b: [o.grad_inner(z, x, b)]),
+    "hvp": ("inner", lambda o, z, x, v, b: [o.hvp(z, x, v, b)]),
+    "cross": ("inner", lambda o, z, x, v, b: [o.cross(z, x, v, b)]),
+    "inner_joint": ("inner", lambda o, z, x, v, b: list(o.inner_joint(z, x, v, b))),
+    "hvp_cross": ("inner", lambda o, z, x, v, b: list(o.hvp_cross(z, x, v, b))),
+    "grad_inner_x": ("inner", lambda o, z, x, v, b: [o.grad_inner_x(z, x, b)]),
+    "grad_inner_both": ("inner", lambda o, z, x, v, b: list(o.grad_inner_both(z, x, b))),
+    "value_inner": ("inner", lambda o, z, x, v, b: [o.value_inner(z, x, b)]),
+    "grad_outer": ("outer", lambda o, z, x, v, b: list(o.grad_outer(z, x, b))),
+    "value_outer": ("outer", lambda o, z, x, v, b: [o.value_outer(z, x, b)]),
+}
+
+
+# ---------------------------------------------------------------------- runs
+def at_start(solver, problem, seed=0, **rules):
+    """Return the solver at the start of a problem, compiled, as benchopt's runner would put it there."""
+    reason = put_at_start(solver, problem, seed, **rules)
+    assert reason is None, reason
+    return solver
+
+
 def stated_steps(cls):
     """Return the steps with which a solver is stable on the small problems, where its file states any."""
     return {k: v for k, v in cls.deterministic.items() if k in ("step_size", "outer_ratio", "penalty")}
 
 
-def make_solver(cls, problem, max_iterations, seed=0, rules=None, **parameters):
-    """Return a solver instance that is ready to run, compiled, at the problem's start for ``seed``."""
-    names = set(cls.parameters)
-    solver = cls.get_instance(**{k: v for k, v in parameters.items() if k in names})
-    reason = put_at_start(solver, problem, seed, max_iterations=max_iterations, **rules or {})
-    assert reason is None, reason
-    return solver
+def make_solver(cls, problem, max_iterations, seed=0, precision="float32", rules=None, **parameters):
+    """Return a solver instance that is ready to run, compiled, at the problem's start for ``seed``.
+
+    Parameters that the solver does not have are left out.
+    """
+    solver = cls.get_instance(**{k: v for k, v in parameters.items() if k in cls.parameters})
+    return at_start(solver, problem, seed, precision=precision, max_iterations=max_iterations, **rules or {})
 
 
 def run(cls, problem, n_iter, precision="float64", **parameters):
@@ -135,6 +206,40 @@ def run(cls, problem, n_iter, precision="float64", **parameters):
     solver = make_solver(cls, problem, n_iter, precision=precision, **parameters)
     solver.run(lambda: True)
     return solver.get_result()
+
+
+def begin(solver):
+    """Go to the start of a run and return the first run state."""
+    solver.run_state = run_loop.begin(solver.program)
+    return solver.run_state
+
+
+def advance(solver, n=1):
+    """Do ``n`` more outer iterations and return the run state after them."""
+    solver.run_state = run_loop.advance(solver.program, solver.run_state, n)
+    return solver.run_state
+
+
+def on_host(solver):
+    """Return the solver's State with NumPy arrays (the next iteration may overwrite the device's)."""
+    state = solver.run_state.carry
+    to_host = lambda a: np.array(solver.bk.to_numpy(a)) if getattr(a, "ndim", 0) else a
+    return type(state)(*map(to_host, state))
+
+
+def resolved(cls, problem=None, **parameters):
+    """Return a solver whose parameters have the values of a run on a problem, not yet on a backend."""
+    solver = cls.get_instance(**parameters)
+    solver._take_values((problem or small_quadratic()).view)
+    return solver
+
+
+def why_skipped(cls, problem, rules=None, **parameters):
+    """Return the sentence with which a solver declines a problem, or None."""
+    solver = cls.get_instance(**parameters)
+    skip, sentence = solver.skip(problem=problem.view, rules=rules or Rules())
+    assert skip == (sentence is not None)
+    return sentence
 
 
 def assert_agree(a, b, atol=0.0, rtol=0.0, scaled=False, names=("z", "x", "d_x", "x_before")):
@@ -154,7 +259,19 @@ def counts(result):
     return tuple(result["counts"][name] for name in ORACLES)
 
 
-@functools.cache
-def objective_class():
-    """Return the Objective class."""
-    return load(ROOT / "objective.py").Objective
+# ---------------------------------------------------------------------- limits on the quadratic
+def series_direction(evaluator, eta, n_terms, x):
+    """Return F_x + C v with v = -eta sum_{i<n_terms} (I - eta H)^i F_z at z*(x)."""
+    s = evaluator.solve(x)
+    F_z = evaluator.A_F @ s.z + evaluator.C_F.T @ x + evaluator.c_F
+    M = np.eye(len(s.z)) - eta * evaluator.A
+    series = eta * sum(np.linalg.matrix_power(M, i) for i in range(n_terms))
+    return -evaluator.C @ series @ F_z + evaluator.B_F @ x + evaluator.C_F @ s.z + evaluator.e_F
+
+
+def biased_minimiser(evaluator, eta, n_terms):
+    """Return the zero of `series_direction`, which is affine in x."""
+    d = len(evaluator.e)
+    at_zero = series_direction(evaluator, eta, n_terms, np.zeros(d))
+    jacobian = np.stack([series_direction(evaluator, eta, n_terms, unit) - at_zero for unit in np.eye(d)], axis=1)
+    return -np.linalg.solve(jacobian, at_zero)

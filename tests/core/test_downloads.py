@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import helpers
-from benchmark_utils import data, mnist
+from benchmark_utils.files import fetch as data
+from benchmark_utils.files import mnist
 
 
 # ---------------------------------------------------------------------- altered and cut files

@@ -4,33 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from benchmark_utils.backends import get_backend
-from benchmark_utils.oracles import FULL, Oracles, Spec
-from benchmark_utils.sampling import DrawStreams, Partition, bernoulli, inner, integers, make_blocks, normal, outer
+from benchmark_utils.oracles.blocks import Partition, make_blocks
+from benchmark_utils.oracles.draws import DrawStreams, bernoulli, inner, integers, normal, outer
+from benchmark_utils.oracles.oracles import FULL
+from helpers import CALLS, make_oracles
 
-
-def make_oracles(problem, backend, batch_size):
-    """Return float64 oracles of a problem outside any compiled program."""
-    bk = get_backend(backend, "cpu", "float64")
-    partitions = {level: Partition.of(getattr(problem, level).n_samples, batch_size) for level in ("inner", "outer")}
-    data = {
-        level: bk.put(make_blocks(getattr(problem, level).arrays, partitions[level], problem.data_seed))
-        for level in ("inner", "outer")
-    }
-    return Oracles(bk, Spec.of(problem, partitions), data)
-
-
-CALLS = {
-    "grad_inner": ("inner", lambda o, z, x, v, b: [o.grad_inner(z, x, b)]),
-    "hvp": ("inner", lambda o, z, x, v, b: [o.hvp(z, x, v, b)]),
-    "cross": ("inner", lambda o, z, x, v, b: [o.cross(z, x, v, b)]),
-    "inner_joint": ("inner", lambda o, z, x, v, b: list(o.inner_joint(z, x, v, b))),
-    "hvp_cross": ("inner", lambda o, z, x, v, b: list(o.hvp_cross(z, x, v, b))),
-    "grad_inner_x": ("inner", lambda o, z, x, v, b: [o.grad_inner_x(z, x, b)]),
-    "value_inner": ("inner", lambda o, z, x, v, b: [o.value_inner(z, x, b)]),
-    "grad_outer": ("outer", lambda o, z, x, v, b: list(o.grad_outer(z, x, b))),
-    "value_outer": ("outer", lambda o, z, x, v, b: [o.value_outer(z, x, b)]),
-}
 RAGGED = {"simulated": 16, "ijcnn1": 5000, "digits_cleaning": 64}
 
 

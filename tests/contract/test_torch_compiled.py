@@ -5,6 +5,7 @@ import pytest
 import helpers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["soba", "saba", "stocbio", "amigo"])
 def test_compiled_torch_agrees_with_jax(algorithm):
     cls, problem = helpers.solver_classes()[algorithm], helpers.small_quadratic()
@@ -18,6 +19,5 @@ def test_random_lengths_are_refused_with_a_sentence():
     class Random(helpers.solver_classes()["soba"]):
         static_graph = False
 
-    skip, reason = Random.get_instance(backend="torch-compiled", batch_size=16).skip(problem=helpers.small_quadratic())
-    assert skip
+    reason = helpers.why_skipped(Random, helpers.small_quadratic(), backend="torch-compiled", batch_size=16)
     assert "torch-compiled cannot unroll; use jax or torch" in reason

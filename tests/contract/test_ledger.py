@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import helpers
-from benchmark_utils.ledger import ORACLES
-from benchmark_utils.sampling import DrawStreams, Partition
+from benchmark_utils.oracles.blocks import Partition
+from benchmark_utils.oracles.draws import DrawStreams, bernoulli, inner, integers
+from benchmark_utils.oracles.ledger import ORACLES
+from benchmark_utils.running.solver import BilevelSolver
 
 N_ITER = 37
 SIZES = {"inner": Partition.of(70, 16).sizes(), "outer": Partition.of(50, 16).sizes()}
@@ -13,8 +15,7 @@ SIZES = {"inner": Partition.of(70, 16).sizes(), "outer": Partition.of(50, 16).si
 
 def drawn_samples(solver_class, **parameters):
     """Return dict of role to the number of samples drawn in N_ITER iterations, recomputed from the seed."""
-    solver = solver_class.get_instance(batch_size=16, **parameters)
-    plan = solver.draws()
+    plan = helpers.resolved(solver_class, batch_size=16, **parameters).draws()
     partitions = {"inner": Partition.of(70, 16), "outer": Partition.of(50, 16)}
     draws = DrawStreams(plan, partitions, seed=0).take(N_ITER)
     return {role: int(SIZES[plan[role].kind][ids].sum()) for role, ids in draws.items()}
@@ -70,20 +71,17 @@ def test_full_batches_cost_all_samples(backend):
 
 
 def test_control_flow_counts_what_ran(backend):
-    from benchmark_utils.sampling import bernoulli, inner, integers
-    from benchmark_utils.solver_base import BilevelSolver
-
-    soba_file = helpers.load(helpers.ROOT / "solvers" / "soba.py")
 
     class Branching(BilevelSolver):
         name = "Branching"
-        parameters = {"backend": ["jax"], "device": ["auto"], "precision": ["float64"], "batch_size": [16]}
+        parameters = {"backend": ["jax"], "batch_size": [16]}
 
         def draws(self):
             return {"xi": inner(5), "length": integers(0, 5), "coin": bernoulli(0.4)}
 
-        def init(self, z0, x0, oracles):
-            return soba_file.State(z0, 0 * z0, x0, 0 * x0, self.bk.counter())
+        @classmethod
+        def state_class(cls):
+            return helpers.solver_classes()["soba"].state_class()
 
         def step(self, s, oracles, hp, draws):
             z = oracles.repeat(draws.length, lambda k, z: z - 0.1 * oracles.grad_inner(z, s.x, draws.xi[k]), s.z)
@@ -95,7 +93,9 @@ def test_control_flow_counts_what_ran(backend):
             )
             return s._replace(z=z, v=v, t=s.t + 1)
 
-    solver = helpers.make_solver(Branching, helpers.small_quadratic(), N_ITER, backend=backend, batch_size=16)
+    solver = helpers.make_solver(
+        Branching, helpers.small_quadratic(), N_ITER, backend=backend, precision="float64", batch_size=16
+    )
     solver.run(lambda: True)
     partitions = {"inner": Partition.of(70, 16), "outer": Partition.of(50, 16)}
     draws = DrawStreams(solver.draws(), partitions, seed=0).take(N_ITER)

@@ -11,8 +11,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
-from benchmark_utils.ledger import ORACLES
-from benchmark_utils.sampling import DrawStreams
+from benchmark_utils.oracles.draws import DrawStreams
+from benchmark_utils.oracles.ledger import ORACLES
+from helpers import on_host
 
 SOLVERS = helpers.solver_classes()
 N_INNER, N_OUTER = 70, 50  # rows of small_quadratic
@@ -25,21 +26,15 @@ def moving_start():
     return dataclasses.replace(helpers.small_quadratic(), init=init)
 
 
-def on_host(solver):
-    """Return the solver's state with NumPy arrays (the next iteration may overwrite the device's)."""
-    to_host = lambda a: np.array(solver.bk.to_numpy(a)) if getattr(a, "ndim", 0) else a
-    return type(solver.state)(*map(to_host, solver.state))
-
-
 def states(stem, n_iter, problem=None, **parameters):
     """Return the first state and those after each of ``n_iter`` iterations, in float64."""
     solver = helpers.make_solver(
         SOLVERS[stem], problem or moving_start(), n_iter, precision="float64", **parameters
     )  # fmt: skip
-    solver.begin()
+    helpers.begin(solver)
     out = [on_host(solver)]
     for _ in range(n_iter):
-        solver.advance(1)
+        helpers.advance(solver)
         out.append(on_host(solver))
     return out
 
@@ -47,14 +42,14 @@ def states(stem, n_iter, problem=None, **parameters):
 # ---------------------------------------------------------------------- exact directions of the quadratic
 def exact_joint(z, v, x):
     """Return D_z, D_v, D_x."""
-    q = helpers.small_quadratic().reference
+    q = helpers.small_quadratic().evaluator
     F_z, F_x = q.A_F @ z + q.C_F.T @ x + q.c_F, q.B_F @ x + q.C_F @ z + q.e_F
     return q.A @ z + q.C.T @ x + q.c, q.A @ v + F_z, q.C @ v + F_x
 
 
 def exact_neumann(z, x, eta, n):
     """Return D_z, and D_x with the truncated series of n + 1 terms."""
-    A = helpers.small_quadratic().reference.A
+    A = helpers.small_quadratic().evaluator.A
     D_z, F_z, _ = exact_joint(z, 0 * z, x)
     v = -eta * sum(np.linalg.matrix_power(np.eye(len(z)) - eta * A, i) for i in range(n + 1)) @ F_z
     return D_z, exact_joint(z, v, x)[2]
@@ -80,7 +75,7 @@ def fsla(s):
 
 
 def stable(s):
-    q = helpers.small_quadratic().reference
+    q = helpers.small_quadratic().evaluator
     z, x = s.z_old, s.x_old
     F_z, F_x = exact_joint(z, 0 * z, x)[1:]
     return (s.H, s.C, s.g, s.f_z, s.f_x), (q.A, q.C, exact_joint(z, 0 * z, x)[0], F_z, F_x)
@@ -98,7 +93,7 @@ DRIFT = {
     "spaba, one full pass": ("spaba", dict(period=10**9), joint),
     "fsla": ("fsla", dict(momentum=0.01, schedule="constant"), fsla),
     "stable": ("stable", dict(momentum=0.01, schedule="constant"), stable),
-    "stable-vr": ("stable", dict(momentum=0.01, schedule="constant", variant="vr"), stable),
+    "stable-vr": ("stable_vr", dict(momentum=0.01, schedule="constant"), stable),
 }
 
 
@@ -119,7 +114,7 @@ def test_finite_differences_are_exact_to_rounding_on_a_quadratic(backend):
 
 
 # ---------------------------------------------------------------------- starts
-HAVE_OLD = ("mrbo", "fsla", "fdehbo", "srba", "spaba", "stable")
+HAVE_OLD = ("mrbo", "fsla", "fdehbo", "srba", "spaba", "stable", "stable_vr")
 
 
 @pytest.mark.parametrize("algorithm", HAVE_OLD)
@@ -131,7 +126,7 @@ def test_old_iterates_start_at_the_first_iterate(algorithm):
         assert_array_equal(getattr(state, name), getattr(state, name.removesuffix("_old")), err_msg=name)
 
 
-@pytest.mark.parametrize("algorithm", ["mrbo", "fsla", "fdehbo", "stable", "ma_soba"])
+@pytest.mark.parametrize("algorithm", ["mrbo", "fsla", "fdehbo", "stable", "stable_vr", "ma_soba"])
 def test_first_direction_is_a_plain_stochastic_one(algorithm):
     weight = "theta" if algorithm == "ma_soba" else "momentum"
     a, b = (states(algorithm, 1, backend="torch", batch_size=16, **{weight: w})[1] for w in (0.1, 1.0))
@@ -180,11 +175,12 @@ def test_ma_soba_without_memory_is_soba_with_a_delayed_outer_step(backend):
     assert_array_equal(averaged[1].x, averaged[0].x)
 
     solver = helpers.make_solver(SOLVERS["soba"], common.pop("problem"), 12, precision="float64", **common)
-    solver.begin()
+    helpers.begin(solver)
     for k in range(11):  # one step of SOBA from each iterate, on the same draws
         on_device = {name: solver.bk.asarray(getattr(averaged[k], name)) for name in ("z", "v", "x")}
-        solver.state = solver.state._replace(**on_device)
-        solver.advance(1)
+        carry = solver.run_state.carry._replace(**on_device)
+        solver.run_state = solver.run_state._replace(carry=carry)
+        helpers.advance(solver)
         soba, after = on_host(solver), averaged[k + 1]
         assert_allclose(after.z, soba.z, atol=1e-13)
         assert_allclose(after.v, soba.v, atol=1e-13)
@@ -274,14 +270,13 @@ VISITS = {
     "mrbo": {"z": dict(grad_inner=2), "v": dict(hvp=2), "x": dict(cross=2), "f": dict(grad_outer=2)},
     "fdehbo": {"z": dict(grad_inner=2), "v": dict(grad_inner=4), "x": dict(grad_inner_x=4), "f": dict(grad_outer=2)},
     "stable": {"z": dict(grad_inner=1), "h": dict(hvp=2 * 6, cross=2 * 4), "f": dict(grad_outer=1)},
-    "stable-vr": {"z": dict(grad_inner=2), "h": dict(hvp=2 * 6, cross=2 * 4), "f": dict(grad_outer=2)},
+    "stable_vr": {"z": dict(grad_inner=2), "h": dict(hvp=2 * 6, cross=2 * 4), "f": dict(grad_outer=2)},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", VISITS)
 def test_ledger_of_momentum_methods(case, backend):
-    stem, *variant = case.split("-")
-    ledger, drawn = run_and_count(stem, 20, backend, **({"variant": "vr"} if variant else {}))
+    ledger, drawn = run_and_count(case, 20, backend)
     expected = dict.fromkeys(ledger, 0)
     assert set(drawn) == set(VISITS[case])
     for role, visits in VISITS[case].items():
@@ -292,6 +287,6 @@ def test_ledger_of_momentum_methods(case, backend):
 
 def test_period_is_checked():
     for stem in ("srba", "spaba", "vrbo"):
-        skip, reason = SOLVERS[stem].get_instance(batch_size=16, period=0).skip(problem=helpers.small_quadratic())
-        assert skip
-        assert "at least 1, or 'epoch'" in reason
+        for period, sentence in ((0, "at least 1"), ("month", "choose one of 'epoch', a whole number")):
+            reason = helpers.why_skipped(SOLVERS[stem], helpers.small_quadratic(), batch_size=16, period=period)
+            assert sentence in reason

@@ -11,23 +11,34 @@ import pytest
 from benchopt import run_benchmark
 
 import helpers
-from benchmark_utils import backends, data
-from benchmark_utils.problem import Level
+from benchmark_utils import backends
+from benchmark_utils.files import fetch as data
+from benchmark_utils.running.rules import Rules
 
 SOBA = helpers.solver_classes()["soba"]
 
 
-def reason(problem=None, **parameters):
+def reason(problem=None, rules=None, **parameters):
     """Return the sentence with which SOBA skips, or None."""
-    skip, sentence = SOBA.get_instance(**parameters).skip(problem=problem or helpers.small_quadratic())
-    assert skip == (sentence is not None)
-    return sentence
+    return helpers.why_skipped(SOBA, problem or helpers.small_quadratic(), rules, **parameters)
 
 
 def test_unknown_names_list_the_choices():
     assert reason(backend="tensorflow") == "backend is 'tensorflow'; choose one of jax, torch, torch-compiled."
-    assert reason(device="tpu") == "device is 'tpu'; choose one of auto, cpu, cuda."
-    assert reason(precision="bfloat16") == "precision is 'bfloat16'; choose one of float32, float64."
+    assert reason(rules=Rules(device="tpu")) == "device is 'tpu'; choose one of auto, cpu, cuda."
+    assert reason(rules=Rules(precision="bfloat16")) == "precision is 'bfloat16'; choose one of float32, float64."
+
+
+def test_rules_that_cannot_be_right_are_refused_by_the_objective():
+    def sentence(**rules):
+        return helpers.objective_class().get_instance(**rules).skip(problem=helpers.small_quadratic())[1]
+
+    assert sentence(device="tpu") == "device is 'tpu'; choose one of auto, cpu, cuda."
+    assert sentence(precision="bfloat16") == "precision is 'bfloat16'; choose one of float32, float64."
+    for value in (0, -1.0, math.nan, "soon", True):
+        for name in ("max_seconds", "max_samples"):
+            assert f"{name} is {value!r}; it must be a positive number" in sentence(**{name: value})
+    assert sentence(max_seconds="1e5", max_samples="inf") is None, "numbers may be text, as YAML has it"
 
 
 def test_missing_package_is_named_with_the_remedy(monkeypatch, backend):
@@ -47,11 +58,11 @@ def test_disabled_backend_names_the_variable(monkeypatch):
 def test_cuda_without_a_gpu_says_so(monkeypatch, backend):
     import torch
 
-    from benchmark_utils.backends import jax_backend
+    from benchmark_utils.backends.jax import arrays
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(jax_backend, "_has_gpu", lambda: False)
-    sentence = reason(backend=backend, device="cuda")
+    monkeypatch.setattr(arrays, "_has_gpu", lambda: False)
+    sentence = reason(backend=backend, rules=Rules(device="cuda"))
     assert "device is 'cuda' but" in sentence
     assert "no GPU" in sentence
     assert "choose device 'cpu'" in sentence
@@ -65,7 +76,7 @@ def test_compiled_torch_without_a_compiler_says_so(monkeypatch):
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
 def test_step_sizes_that_make_no_sense_are_refused(value):
     sentence = reason(step_size=value, batch_size=16)
-    assert sentence == f"step_size is {value!r}; it must be a finite number that is not negative."
+    assert sentence == f"step_size is {value!r}; it must be a finite number that is not negative, or 'tuned'."
     assert "nothing would move" in reason(step_size=0.0, batch_size=16)
 
 
@@ -80,17 +91,17 @@ def test_table_that_does_not_fit_is_refused_with_size_and_remedy(monkeypatch):
     import psutil
 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"total": 2**12})())
-    skip, sentence = helpers.solver_classes()["saba"].get_instance(batch_size=1).skip(problem=helpers.small_quadratic())
-    assert skip
-    assert "70 x 16 + 50 x 10 numbers" in sentence
-    assert "raise batch_size or use SOBA" in sentence
+    sentence = helpers.why_skipped(helpers.solver_classes()["saba"], helpers.small_quadratic(), batch_size=1)
+    assert "inner_table alone 70 x 16 numbers" in sentence
+    assert "raise batch_size or use a method that keeps less, such as SOBA" in sentence
+    assert helpers.why_skipped(SOBA, helpers.small_quadratic(), batch_size=1) is None
 
 
 def test_nan_in_data_is_counted_and_refused():
     problem = helpers.small_quadratic()
-    arrays = {name: array.copy() for name, array in problem.inner.arrays.items()}
+    arrays = {name: array.copy() for name, array in problem.rows("inner").items()}
     arrays["a"][3, 2] = math.nan
-    broken = dataclasses.replace(problem, inner=Level("quadratic", arrays))
+    broken = dataclasses.replace(problem, splits=problem.splits | {"train": arrays})
     objective = helpers.objective_class().get_instance()
     skip, sentence = objective.skip(problem=broken)
     assert skip

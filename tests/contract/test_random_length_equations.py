@@ -11,8 +11,9 @@ from numpy.testing import assert_allclose
 from test_random_lengths import SOLVERS, Q, make, moving_start
 
 import helpers
-from benchmark_utils.quadratic import QuadraticReference
-from benchmark_utils.sampling import DrawStreams, make_blocks
+from benchmark_utils.evaluation.quadratic import QuadraticEvaluator
+from benchmark_utils.oracles.blocks import make_blocks
+from benchmark_utils.oracles.draws import DrawStreams
 
 RHO, GAMMA, ETA, N = 0.2, 0.05, 0.3, 12  # inner step, outer step, step of the linear system, iterations
 
@@ -22,9 +23,9 @@ class Sums:
 
     def __init__(self, level, partition):
         problem = helpers.small_quadratic()
-        arrays, weights, _ = make_blocks(getattr(problem, level).arrays, partition, problem.data_seed)
+        arrays, weights, _ = make_blocks(problem.rows(level), partition, problem.data_seed)
         self.parts = {i: self._means(arrays, weights[i], i) for i in range(partition.n_blocks)}
-        self.parts[None] = QuadraticReference._means(getattr(problem, level).arrays)
+        self.parts[None] = QuadraticEvaluator._means(problem.rows(level))
 
     @staticmethod
     def _means(arrays, w, i):
@@ -41,7 +42,7 @@ class Quadratic:
 
     def __init__(self, solver):
         self.G, self.F = (Sums(level, solver.partitions[level]) for level in ("inner", "outer"))
-        draws = DrawStreams(solver.plan, solver.partitions, solver.seed).take(N)
+        draws = DrawStreams(solver.plan, solver.partitions, solver.program.seed).take(N)
         self.draws = [{role: a[k] for role, a in draws.items()} for k in range(N)]
 
     def grad_z(self, z, x, block):
@@ -169,6 +170,7 @@ ADAM = dict(
     scaling_floor=0.01,
 )  # fmt: skip
 BSGM = dict(step_size=RHO, outer_ratio=RHO / GAMMA, linear_ratio=ETA / RHO, decay_offset=5.0)
+ALSET = dict(step_size=RHO, outer_ratio=RHO / GAMMA, linear_ratio=ETA / RHO)
 GROWING = dict(inner_schedule="theory", max_inner_steps=6)
 EQUATIONS = {
     "bsa": ("bsa", STEPS | dict(n_inner_steps=3), lambda *a: bsa(*a, [3])),
@@ -176,14 +178,14 @@ EQUATIONS = {
     "bsa-cold": ("bsa", STEPS | dict(n_inner_steps=3, warm_start="none"), lambda *a: bsa(*a, [3], cold=True)),
     "ttsa": ("ttsa", STEPS, ttsa),
     "alset": ("alset", STEPS | dict(n_inner_steps=2), lambda *a: bsa(*a, [2])),
-    "alset-warm": ("alset", STEPS | dict(variant="warm_v"), lambda *a: alset_warm(*a, False)),
-    "alset-warm-full": ("alset", STEPS | dict(variant="warm_v_full_inner"), lambda *a: alset_warm(*a, True)),
+    "alset-warm": ("alset_dagger", ALSET, lambda *a: alset_warm(*a, False)),
+    "alset-warm-full": ("alset_dagger_det", ALSET, lambda *a: alset_warm(*a, True)),
     "smb": ("smb", STEPS | dict(momentum=0.6), lambda *a: smb(*a, False)),
     "smb-both": ("smb", STEPS | dict(momentum=0.6, averaged="x_and_z"), lambda *a: smb(*a, True)),
     "sustain": ("sustain", STEPS | dict(momentum=0.6), lambda *a: sustain(*a, True)),
     "mstsa": ("sustain", STEPS | dict(momentum=0.6, variant="MSTSA"), lambda *a: sustain(*a, False)),
     "biadam": ("biadam", ADAM, lambda *a: biadam(*a, False)),
-    "biadam-vr": ("biadam", ADAM | dict(variant="VR-saBiAdam"), lambda *a: biadam(*a, True)),
+    "biadam-vr": ("vr_biadam", ADAM, lambda *a: biadam(*a, True)),
     "bsgm": ("bsgm", BSGM | dict(n_steps=3, growth_period=2), lambda *a: bsgm(*a, [1, 1, 2, 2, 3], False)),
     "bsgm-warm": (
         "bsgm", BSGM | dict(n_steps=3, length_schedule="constant", warm_start="z_and_v"),
@@ -210,25 +212,26 @@ def test_iterates_follow_the_equations(case, backend):
 # ---------------------------------------------------------------------- what must hold after every step, or at the end
 @pytest.mark.parametrize("variant", ["SUSTAIN", "MSTSA"])
 def test_sustain_estimates_never_leave_the_exact_directions(variant, backend):
-    reference = helpers.small_quadratic().reference
+    reference = helpers.small_quadratic().evaluator
     solver = make("sustain", 60, backend=backend, batch_size="full", n_neumann_steps=1, variant=variant,
                   step_size=0.3, outer_ratio=3.0, neumann_ratio=1.0, momentum=0.3)  # fmt: skip
-    solver.begin()
+    helpers.begin(solver)
     for _ in range(60):
-        z, x = solver.bk.to_numpy(solver.state.z), solver.bk.to_numpy(solver.state.x)
-        solver.advance(1)
+        z, x = helpers.on_host(solver).z, helpers.on_host(solver).x
+        helpers.advance(solver)
+        state = helpers.on_host(solver)
         D_z = reference.A @ z + reference.C.T @ x + reference.c
         F_z = reference.A_F @ z + reference.C_F.T @ x + reference.c_F
         D_x = reference.B_F @ x + reference.C_F @ z + reference.e_F - 0.3 * reference.C @ F_z
-        assert_allclose(solver.bk.to_numpy(solver.state.d_z), D_z, rtol=0, atol=1e-12)
-        assert_allclose(solver.bk.to_numpy(solver.state.d_x), D_x, rtol=0, atol=1e-12)
+        assert_allclose(state.d_z, D_z, rtol=0, atol=1e-12)
+        assert_allclose(state.d_x, D_x, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("which", "parameters"),
     [
-        ("alset", dict(variant="warm_v", schedule="constant", outer_ratio=3.0)),
-        ("alset", dict(variant="warm_v_full_inner", schedule="constant", outer_ratio=3.0)),
+        ("alset_dagger", dict(schedule="constant", outer_ratio=3.0)),
+        ("alset_dagger_det", dict(schedule="constant", outer_ratio=3.0)),
         ("bsgm", dict(schedule="constant", n_steps=100, growth_period=5)),
         ("bsgm", dict(length_schedule="constant", schedule="constant", warm_start="z", n_steps=100)),
     ],
@@ -236,4 +239,4 @@ def test_sustain_estimates_never_leave_the_exact_directions(variant, backend):
 def test_variants_without_bias_reach_the_minimiser(which, parameters):
     parameters = dict(step_size=0.5, outer_ratio=1.0, batch_size="full") | parameters
     result = helpers.run(SOLVERS[which], moving_start(), 4000, **parameters)
-    assert_allclose(result["x"], helpers.small_quadratic().reference.minimiser(), rtol=0, atol=1e-8)
+    assert_allclose(result["x"], helpers.small_quadratic().evaluator.minimiser(), rtol=0, atol=1e-8)

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import helpers
-from benchmark_utils.ledger import ORACLES
-from benchmark_utils.sampling import DrawStreams
+from benchmark_utils.oracles.draws import DrawStreams
+from benchmark_utils.oracles.ledger import ORACLES
 
 AMIGO = helpers.solver_classes()["amigo"]
 SOLVERS = [("gd", "gd"), ("nesterov", "gd"), ("gd", "cg"), ("nesterov", "cg")]
@@ -17,13 +17,14 @@ def after_one_iteration(backend, **parameters):
     solver = helpers.make_solver(
         AMIGO, helpers.small_quadratic(), 1, backend=backend, precision="float64", batch_size="full", **parameters
     )  # fmt: skip
-    solver.begin()
-    solver.advance(1)
-    return solver.bk.to_numpy(solver.state.z), solver.bk.to_numpy(solver.state.v)
+    helpers.begin(solver)
+    helpers.advance(solver)
+    state = helpers.on_host(solver)
+    return state.z, state.v
 
 
 def test_nesterov_equals_the_recursion(backend):
-    q, x, alpha = helpers.small_quadratic().reference, np.full(4, -2.0), 0.4
+    q, x, alpha = helpers.small_quadratic().evaluator, np.full(4, -2.0), 0.4
     gradient = lambda z: q.A @ z + q.C.T @ x + q.c
     z_old = z = np.zeros(6)
     for k in range(7):
@@ -36,7 +37,7 @@ def test_nesterov_equals_the_recursion(backend):
 
 
 def test_conjugate_gradients_solve_the_system_in_p_steps(backend):
-    q, x = helpers.small_quadratic().reference, np.full(4, -2.0)
+    q, x = helpers.small_quadratic().evaluator, np.full(4, -2.0)
     z, v = after_one_iteration(backend, linear_solver="cg", n_linear_steps=6)
     F_z = q.A_F @ z + q.C_F.T @ x + q.c_F
     assert_allclose(v, -np.linalg.solve(q.A, F_z), atol=1e-10)
@@ -51,7 +52,7 @@ def test_variants_reach_the_minimiser(inner_solver, linear_solver):
         AMIGO, problem, 1500, backend="jax", batch_size="full", step_size=0.3, outer_ratio=3.0, n_inner_steps=3,
         n_linear_steps=3, inner_solver=inner_solver, linear_solver=linear_solver,
     )  # fmt: skip
-    assert_allclose(result["x"], problem.reference.minimiser(), atol=1e-8)
+    assert_allclose(result["x"], problem.evaluator.minimiser(), atol=1e-8)
 
 
 @pytest.mark.parametrize(("inner_solver", "linear_solver"), SOLVERS)
@@ -75,7 +76,6 @@ def test_ledger_and_parity_of_the_variants(inner_solver, linear_solver):
 
 
 def test_bad_choices_are_refused():
-    skip, reason = AMIGO.get_instance(batch_size=16, linear_solver="minres").skip(problem=helpers.small_quadratic())
-    assert skip
+    reason = helpers.why_skipped(AMIGO, helpers.small_quadratic(), batch_size=16, linear_solver="minres")
     assert "'minres'" in reason
     assert "'cg'" in reason

@@ -10,13 +10,13 @@ import math
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from test_every_solver import biased_minimiser, series_direction
 
 import helpers
-from benchmark_utils import linear_system
-from benchmark_utils.oracles import Oracles
-from benchmark_utils.sampling import DrawStreams
-from benchmark_utils.schedules import growing_lengths
+from benchmark_utils.formulas import linear_system
+from benchmark_utils.formulas.steps import growing_lengths
+from benchmark_utils.oracles.draws import DrawStreams
+from benchmark_utils.oracles.oracles import Oracles
+from helpers import biased_minimiser, series_direction
 
 SOLVERS = helpers.step_solvers()
 WITH_HIA = sorted(stem for stem, cls in SOLVERS.items() if cls.deterministic["limit"] == "hia")
@@ -49,16 +49,12 @@ def make(stem, n_iter, problem=None, **parameters):
 
 def iterate(solver, n_iter, p=None):
     """Run ``n_iter`` iterations, with every random length equal to p if one is given, and return the iterates."""
-    solver.n_iter, solver.seconds, solver.ledger_totals = 0, 0.0, np.zeros(6, np.int64)
-    solver.begin()
-    solver.sync()
+    state = helpers.begin(solver)
     if p is not None:
-        solver._streams = GivenLength(solver._streams, p)
+        solver.run_state = state._replace(draws=GivenLength(state.draws, p))
     for _ in range(n_iter):
-        solver.advance(1)
-        solver.sync()
-    counts = dict(zip(helpers.ORACLES, solver.ledger_totals.tolist(), strict=True))
-    return solver.iterates() | {"counts": counts, "n_iter": n_iter}
+        state = helpers.advance(solver)
+    return solver.program.iterates(state) | {"counts": state.counts(), "n_iter": n_iter}
 
 
 # ---------------------------------------------------------------------- what was drawn is what is counted
@@ -140,10 +136,10 @@ def test_ledger_is_the_sum_of_what_was_drawn(case, backend):
 def test_lengths_reach_their_cap_and_stay():
     assert growing_lengths(lambda k: k + 1, 3) == [1, 2, 3]
     assert growing_lengths(lambda k: 7, 3) == [3]
-    bsa = SOLVERS["bsa"].get_instance(n_inner_steps=10, inner_schedule="theory", max_inner_steps=100)
+    bsa = helpers.resolved(SOLVERS["bsa"], n_inner_steps=10, inner_schedule="theory", max_inner_steps=100)
     assert (len(bsa.inner_lengths), bsa.inner_lengths[-1]) == (99, 100)  # 10 sqrt(99) = 99.5
     assert [bsa.inner_lengths[k] for k in (0, 1, 3, 8, 24)] == [10, 15, 20, 30, 50]
-    stocbio = SOLVERS["stocbio"].get_instance(batch_growth="theory", largest_batch=8)
+    stocbio = helpers.resolved(SOLVERS["stocbio"], batch_growth="theory", largest_batch=8)
     assert (len(stocbio.n_blocks), stocbio.n_blocks[0], stocbio.n_blocks[-1]) == (10, 8, 1)
     assert stocbio.n_blocks == sorted(stocbio.n_blocks, reverse=True)
 
@@ -151,7 +147,7 @@ def test_lengths_reach_their_cap_and_stay():
 # ---------------------------------------------------------------------- the average over p
 def test_hia_averages_to_the_series_of_n_terms(backend):
     solver = make("ttsa", 1, backend=backend, batch_size=16)
-    oracles, A = Oracles(solver.bk, solver.spec, solver.data), solver.problem.reference.A
+    oracles, A = Oracles(solver.bk, solver.program.spec, solver.program.data), helpers.small_quadratic().evaluator.A
     H, b = solver.bk.asarray(A), solver.bk.asarray(np.arange(1.0, 7.0))
     eta, M = 0.4, np.eye(6) - 0.4 * A
     hvp = lambda k, u: H @ u
@@ -165,9 +161,9 @@ def test_hia_averages_to_the_series_of_n_terms(backend):
 def test_direction_averaged_over_lengths_vanishes_at_the_biased_minimiser(which, backend):
     """The limit "hia": the average direction is that of the truncated series, whose zero is known in closed form."""
     stated = {k: v for k, v in SOLVERS[which].deterministic.items() if k != "limit"}
-    reference = helpers.small_quadratic().reference
+    reference = helpers.small_quadratic().evaluator
     chosen = {k: v for k, v in stated.items() if k in SOLVERS[which].parameters}
-    described = SOLVERS[which].get_instance(**chosen)
+    described = helpers.resolved(SOLVERS[which], **chosen)
     eta = getattr(described, "neumann_step", described.step_size * getattr(described, "neumann_ratio", 1.0))
     n_terms = described.n_neumann_steps
     zero = biased_minimiser(reference, eta, n_terms)
@@ -197,7 +193,7 @@ def test_length_zero_takes_no_product(which, backend):
 
 # ---------------------------------------------------------------------- variants
 def test_alset_full_inner_visits_all_inner_samples(backend):
-    solver = make("alset", 3, backend=backend, batch_size=16, variant="warm_v_full_inner")
+    solver = make("alset_dagger_det", 3, backend=backend, batch_size=16)
     assert set(solver.plan) >= {"f"}
     solver.run(lambda: True)
     outer = DrawStreams(solver.plan, solver.partitions, 0).take(3)["f"]
@@ -220,11 +216,11 @@ def test_growing_batches_change_the_noise_not_the_series(backend):
     ("which", "parameters"),
     [
         ("bsa", dict(inner_schedule="theory", n_inner_steps=2, max_inner_steps=9, warm_start="none")),
-        ("alset", dict(variant="warm_v")),
-        ("alset", dict(variant="warm_v_full_inner")),
+        ("alset_dagger", {}),
+        ("alset_dagger_det", {}),
         ("smb", dict(averaged="x_and_z")),
         ("sustain", dict(variant="MSTSA")),
-        ("biadam", dict(variant="VR-saBiAdam")),
+        ("vr_biadam", {}),
         ("bsgm", dict(warm_start="z_and_v", growth_period=3, n_steps=4)),
         ("stocbio", dict(batch_growth="theory", largest_batch=5)),
     ],
@@ -237,20 +233,19 @@ def test_variants_agree_between_backends(which, parameters):
 
 @pytest.mark.parametrize(
     ("which", "name"),
-    [("bsa", "inner_schedule"), ("bsa", "warm_start"), ("alset", "variant"), ("bsgm", "length_schedule"),
-     ("bsgm", "warm_start"), ("bsgm", "schedule"), ("smb", "averaged"), ("sustain", "variant"), ("biadam", "variant"),
+    [("bsa", "inner_schedule"), ("bsa", "warm_start"), ("alset", "schedule"), ("bsgm", "length_schedule"),
+     ("bsgm", "warm_start"), ("bsgm", "schedule"), ("smb", "averaged"), ("sustain", "variant"), ("biadam", "schedule"),
      ("stocbio", "batch_growth")],
 )  # fmt: skip
 def test_unknown_variants_are_skipped_with_a_sentence(which, name):
-    skip, reason = SOLVERS[which].get_instance(batch_size=16, **{name: "nonsense"}).skip(problem=moving_start())
-    assert skip
+    reason = helpers.why_skipped(SOLVERS[which], moving_start(), batch_size=16, **{name: "nonsense"})
     assert f"{name} is 'nonsense'" in reason
 
 
 def test_fixed_lengths_may_be_unrolled():
     """torch-compiled takes what has no random or growing length, and says why it does not take the rest."""
-    why_not = lambda stem, **kw: SOLVERS[stem].get_instance(backend="torch-compiled", **kw).why_not_backend()
-    assert why_not("alset", variant="warm_v") is None
+    why_not = lambda stem, **kw: helpers.resolved(SOLVERS[stem], backend="torch-compiled", **kw).why_not_backend()
+    assert why_not("alset_dagger") is None
     assert why_not("bsgm", length_schedule="constant") is None
     for stem in (*WITH_HIA, "bsgm"):
         assert "cannot unroll" in why_not(stem)

@@ -5,13 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from test_problem_shapes import fixed_point_problem
-from test_sampling import make_oracles
 
 import helpers
 from benchmark_utils.backends import get_backend
-from benchmark_utils.oracles import FULL
-from benchmark_utils.projections import ball, eigenvalue_floor
+from benchmark_utils.oracles.oracles import FULL
+from benchmark_utils.problem.projections import ball, eigenvalue_floor
+from helpers import fixed_point_problem, make_oracles
 
 SHAPES = {"d < p": dict(p=6, d=4), "d = p": dict(p=5, d=5), "d > p": dict(p=3, d=7)}
 
@@ -88,11 +87,11 @@ def test_estimate_of_H_keeps_the_floor_on_small_batches(backend):
         helpers.solver_classes()["stable"], helpers.small_quadratic(), 20, backend=backend, precision="float64",
         batch_size=2, mu=0.25, step_size=0.05,
     )  # fmt: skip
-    solver.begin()
+    helpers.begin(solver)
     lowest = []
     for _ in range(20):
-        solver.advance(1)
-        lowest.append(np.linalg.eigvalsh(solver.bk.to_numpy(solver.state.H))[0])
+        helpers.advance(solver)
+        lowest.append(np.linalg.eigvalsh(helpers.on_host(solver).H)[0])
     assert min(lowest) == pytest.approx(0.25, abs=1e-12)  # two rank-one rows: the floor is met
     assert max(lowest) >= 0.25
 
@@ -100,27 +99,26 @@ def test_estimate_of_H_keeps_the_floor_on_small_batches(backend):
 def test_z_follows_the_minimiser_when_x_moves(backend):
     problem = helpers.small_quadratic()  # z*(x) is linear, so the first-order change of z*(x) is all of it
     x0 = np.full(4, -2.0)
-    problem = dataclasses.replace(problem, init=lambda rng: (problem.reference.solve(x0).z, x0))
+    problem = dataclasses.replace(problem, init=lambda rng: (problem.evaluator.solve(x0).z, x0))
     result = helpers.run(
         helpers.solver_classes()["stable"], problem, 20, backend=backend, batch_size="full", step_size=0.3,
         outer_ratio=3.0, schedule="constant",
     )  # fmt: skip
     assert np.abs(result["x"] - x0).max() > 0.1
-    assert_allclose(result["z"], problem.reference.solve(result["x"]).z, atol=1e-12)
+    assert_allclose(result["z"], problem.evaluator.solve(result["x"]).z, atol=1e-12)
 
 
-@pytest.mark.parametrize("variant", ["stable", "vr"])
-def test_estimates_follow_H_and_C_where_they_change(variant):
+@pytest.mark.parametrize("which", ["stable", "stable_vr"])
+def test_estimates_follow_H_and_C_where_they_change(which):
     problem = helpers.dataset_problem("breast_cancer")
     solver = helpers.make_solver(
-        helpers.solver_classes()["stable"], problem, 10, backend="torch", precision="float64", batch_size="full",
-        variant=variant, schedule="constant", momentum=0.01, mu=1e-9, step_size=0.5, outer_ratio=0.1,
+        helpers.solver_classes()[which], problem, 10, backend="torch", precision="float64", batch_size="full",
+        schedule="constant", momentum=0.01, mu=1e-9, step_size=0.5, outer_ratio=0.1,
     )  # fmt: skip
     oracles = make_oracles(problem, "torch", "full")
-    solver.begin()
+    helpers.begin(solver)
     for _ in range(10):
-        solver.advance(1)
-        s = solver.state
+        s = helpers.advance(solver).carry
         H, C = oracles.hessian_matrix(s.z_old, s.x_old, FULL), oracles.cross_matrix(s.z_old, s.x_old, FULL)
         assert_allclose(s.H.numpy(), H.numpy(), atol=1e-13)
         assert_allclose(s.C.numpy(), C.numpy(), atol=1e-13)
@@ -130,32 +128,26 @@ def test_estimates_follow_H_and_C_where_they_change(variant):
 def test_variance_reduced_variant_reaches_the_minimiser():
     problem = helpers.small_quadratic()
     result = helpers.run(
-        helpers.solver_classes()["stable"], problem, 2000, backend="jax", batch_size="full", variant="vr",
+        helpers.solver_classes()["stable_vr"], problem, 2000, backend="jax", batch_size="full",
         schedule="constant", momentum=0.1, step_size=0.3, outer_ratio=3.0,
     )  # fmt: skip
-    assert_allclose(result["x"], problem.reference.minimiser(), atol=1e-8)
+    assert_allclose(result["x"], problem.evaluator.minimiser(), atol=1e-8)
 
 
 def test_variance_reduced_variant_agrees_between_backends():
-    parameters = dict(batch_size=16, variant="vr", step_size=0.1, outer_ratio=1.0)
+    parameters = dict(batch_size=16, step_size=0.1, outer_ratio=1.0)
     a, b = (
-        helpers.run(helpers.solver_classes()["stable"], helpers.small_quadratic(), 100, backend=backend, **parameters)
+        helpers.run(
+            helpers.solver_classes()["stable_vr"], helpers.small_quadratic(), 100, backend=backend, **parameters
+        )
         for backend in helpers.BACKENDS
     )
     helpers.assert_agree(a, b, atol=1e-9)
 
 
-def test_large_problems_are_refused_with_their_sizes_and_a_remedy():
-    problem = helpers.small_quadratic()
-
-    class Large:
-        inner, outer = problem.inner, problem.outer
-        name, offers, inner_size, outer_size = "large", problem.offers, 7840, 20000
-
-    skip, reason = helpers.solver_classes()["stable"].get_instance(batch_size=16).skip(problem=Large)
-    assert skip
+@pytest.mark.parametrize("which", ["stable", "stable_vr"])
+def test_large_problems_are_refused_with_their_sizes_and_a_remedy(which):
+    problem = dataclasses.replace(helpers.small_quadratic(), name="large", inner_shape=(7840,), outer_shape=(20000,))
+    reason = helpers.why_skipped(helpers.solver_classes()[which], problem, batch_size=16)
     for part in ("7840 x 7840", "20000 x 7840", "218,391,040 numbers", "FSLA"):
         assert part in reason
-    skip, reason = helpers.solver_classes()["stable"].get_instance(batch_size=16, variant="dense").skip(problem=problem)
-    assert skip
-    assert "'stable' or 'vr'" in reason

@@ -10,8 +10,8 @@ from benchopt.benchmark import Benchmark
 from numpy.testing import assert_allclose
 
 import helpers
-from benchmark_utils.environment import environment
-from benchmark_utils.labels import short_names
+from benchmark_utils.files.provenance import environment
+from benchmark_utils.statistics.labels import short_names
 from tools.summary import summary
 
 PLOT = helpers.load(helpers.ROOT / "plots" / "bilevel_curves.py")

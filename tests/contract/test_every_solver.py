@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from benchmark_utils.timed_solver import put_at_start
+import helpers
+from benchmark_utils.running.search_space import Log
 from helpers import ROOT, assert_agree, make_solver, run, small_quadratic, stated_steps, step_solvers
 
 LIMIT_ITERATIONS = 4000
@@ -19,8 +20,8 @@ LIMIT_ITERATIONS = 4000
 
 def differs(cls, backend, problem):
     """Skip where a solver says it cannot run on this backend or problem."""
-    skip, reason = cls.get_instance(backend=backend, batch_size=16).skip(problem=problem)
-    if skip:
+    reason = helpers.why_skipped(cls, problem, backend=backend, batch_size=16)
+    if reason is not None:
         pytest.skip(reason)
 
 
@@ -34,12 +35,26 @@ def test_trajectories_agree_between_backends(solver_class, problem):
     assert np.abs(a["x"] - problem.init(np.random.default_rng(0))[1]).max() > 0, "x did not move"
 
 
+@pytest.mark.parametrize("make", [helpers.small_sparse, helpers.small_classes])
+def test_every_solver_agrees_between_backends_on_sparse_rows_and_class_penalties(solver_class, make):
+    """The matrix of solvers and backends on small problems built like newsgroups20 and covtype."""
+    problem = make()
+    results = []
+    for backend in ("jax", "torch"):
+        differs(solver_class, backend, problem)
+        common = dict(batch_size=16) | stated_steps(solver_class)
+        results.append(run(solver_class, problem, 5, backend=backend, **common))
+    a, b = results
+    assert all(np.isfinite(a[name]).all() for name in ("z", "x", "d_x"))
+    assert_agree(a, b, atol=1e-9, scaled=True)
+
+
 def test_run_does_not_depend_on_how_it_is_cut(solver_class, backend):
     problem = small_quadratic()
     differs(solver_class, backend, problem)
     common = dict(precision="float64", backend=backend, batch_size=16) | stated_steps(solver_class)
     whole, pieces = (make_solver(solver_class, problem, 40, **common) for _ in range(2))
-    pieces.longest_advance = 3
+    pieces.program.longest = 3
     for solver in (whole, pieces):
         solver.run(lambda: True)
     assert_agree(whole.get_result(), pieces.get_result(), rtol=1e-12, atol=1e-12)
@@ -52,12 +67,12 @@ def test_second_repetition_neither_compiles_nor_remembers(solver_class, backend,
     solver = make_solver(solver_class, problem, 20, **common)
     solver.run(lambda: True)
     first = solver.get_result()
-    program = solver._advance
+    program = solver.program._advance
     for method in ("compile_chunk", "compile_once"):
         monkeypatch.setattr(solver.bk, method, lambda *_, **__: pytest.fail("compiled again"))
-    assert put_at_start(solver, problem, **solver.rules) is None
+    helpers.at_start(solver, problem, **solver.rules._asdict())
     solver.run(lambda: True)
-    assert solver._advance is program
+    assert solver.program._advance is program
     assert_agree(first, solver.get_result())
 
 
@@ -65,12 +80,13 @@ def test_step_sizes_are_traced_leaves_of_one_program(solver_class):
     problem = small_quadratic()
     differs(solver_class, "jax", problem)
     common = dict(precision="float64", backend="jax", batch_size=16)
-    new = {name: 0.5 * solver_class.parameters[name][0] for name in solver_class.search_space if name == "step_size"}
-    if not new:
+    space = solver_class.search_space.get("step_size")
+    if not isinstance(space, Log):
         pytest.skip("has no step size")
+    new = {"step_size": 0.5 * space.start}
     fresh = make_solver(solver_class, problem, 20, **common, **new)
     reused = make_solver(solver_class, problem, 20, **common)
-    reused.hp = reused.hp._replace(step_size=fresh.hp.step_size)
+    reused.program.hp = reused.program.hp._replace(step_size=fresh.program.hp.step_size)
     for solver in (fresh, reused):
         solver.run(lambda: True)
     assert_array_equal(fresh.get_result()["x"], reused.get_result()["x"])
@@ -82,7 +98,7 @@ def test_dtype_is_kept(solver_class, backend, precision):
     differs(solver_class, backend, problem)
     solver = make_solver(solver_class, problem, 3, precision=precision, backend=backend, batch_size=16)
     solver.run(lambda: True)
-    for name, value in solver.state._asdict().items():
+    for name, value in solver.run_state.carry._asdict().items():
         dtype = str(getattr(value, "dtype", "int")).removeprefix("torch.")
         assert dtype == precision or "int" in dtype or "bool" in dtype, f"{name} is {dtype}"
 
@@ -101,43 +117,28 @@ def test_full_batches_reach_the_known_limit(solver_class, backend):
         assert_allclose(run(solver_class, problem, 200, **parameters)["x"], jax["x"], rtol=0, atol=1e-9)
         return
     result = run(solver_class, problem, n_iter, **parameters)
-    reference = problem.reference
+    reference = problem.evaluator
     if limit == "exact":
         assert_allclose(result["x"], reference.minimiser(), rtol=0, atol=1e-8)
         assert_allclose(result["z"], reference.solve(result["x"]).z, rtol=0, atol=1e-8)
     elif limit == "neumann":
-        solver = solver_class.get_instance(**{k: v for k, v in parameters.items() if k in solver_class.parameters})
+        solver = make_solver(solver_class, problem, 1, **parameters)
         eta = solver.step_size * solver.neumann_ratio
-        expected = biased_minimiser(reference, eta, solver.n_neumann_steps + 1)
+        expected = helpers.biased_minimiser(reference, eta, solver.n_neumann_steps + 1)
         assert np.abs(expected - reference.minimiser()).max() > 1e-3, "the bias is too small for the test to tell"
         assert_allclose(result["x"], expected, rtol=0, atol=1e-8)
 
 
-def series_direction(reference, eta, n_terms, x):
-    """Return F_x + C v with v = -eta sum_{i<n_terms} (I - eta H)^i F_z at z*(x)."""
-    s = reference.solve(x)
-    F_z = reference.A_F @ s.z + reference.C_F.T @ x + reference.c_F
-    M = np.eye(len(s.z)) - eta * reference.A
-    series = eta * sum(np.linalg.matrix_power(M, i) for i in range(n_terms))
-    return -reference.C @ series @ F_z + reference.B_F @ x + reference.C_F @ s.z + reference.e_F
-
-
-def biased_minimiser(reference, eta, n_terms):
-    """Return the zero of `series_direction`, which is affine in x."""
-    d = len(reference.e)
-    at_zero = series_direction(reference, eta, n_terms, np.zeros(d))
-    jacobian = np.stack([series_direction(reference, eta, n_terms, unit) - at_zero for unit in np.eye(d)], axis=1)
-    return -np.linalg.solve(jacobian, at_zero)
-
-
 def test_solver_file_states_what_the_contract_asks(stem, solver_class):
     text = (ROOT / "solvers" / f"{stem}.py").read_text()
-    assert "Differs from the paper in" in solver_class.__doc__ or stem.startswith("template")
+    assert "Differs from the paper\n" in solver_class.__doc__ or stem.startswith("template")
     assert len(text.splitlines()) <= 150
     assert solver_class.references
-    assert solver_class.requires
+    assert helpers.resolved(solver_class, batch_size=16).required()
     assert set(solver_class.search_space) <= set(solver_class.parameters)
-    assert {"backend", "device", "precision", "batch_size"} <= set(solver_class.parameters)
+    assert all(solver_class.parameters[name] == ["tuned"] for name in solver_class.search_space)
+    assert list(solver_class.parameters)[:2] == ["backend", "batch_size"]
+    assert not {"device", "precision"} & set(solver_class.parameters), "rules of the race"
     assert solver_class.parameters["backend"] == ["jax", "torch"] or "backend" in solver_class.__doc__
     assert isinstance(solver_class.deterministic["limit"], str)
 

@@ -1,17 +1,22 @@
 """What later problems need: dicts of arrays, a feasible set, a fixed-point lower level, sparse rows."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
-from test_sampling import make_oracles
 
 import helpers
-from benchmark_utils import losses
-from benchmark_utils.oracles import FULL
-from benchmark_utils.problem import Card, Level, Problem
+from benchmark_utils.oracles.oracles import FULL
+from benchmark_utils.problem.feasible_set import Ball, Box
+from benchmark_utils.problem.problem import Problem
+from benchmark_utils.problem.variables import SparseRows
+from benchmark_utils.terms.glm import GLM
+from benchmark_utils.terms.penalties import ExpRidge
+from benchmark_utils.terms.term import Term
+from helpers import CALLS, CARD, fixed_point_problem, make_oracles
 
-CARD = Card(title="made up", formula="", source="", licence="")
 RNG = np.random.default_rng(0)
 
 
@@ -23,22 +28,23 @@ def vectors(oracles, problem):
     )]  # fmt: skip
 
 
-def least_squares(xp, z, x, rows):
-    """Return 1/2 (a.w + b - y)^2 + exp(x_w) ‖w‖^2 / 2 + exp(x_b) b^2 / 2 for dicts z = {w, b}, x = {w, b}."""
-    residual = rows["a"] @ z["w"] + z["b"] - rows["y"]
-    ridge = xp.exp(x["w"]) * xp.sum(z["w"] * z["w"]) + xp.exp(x["b"]) * xp.sum(z["b"] * z["b"])
-    return 0.5 * residual * residual + 0.5 * ridge
+class LeastSquares(Term):
+    """1/2 (a.w + b - y)^2 + exp(x_w) ‖w‖^2 / 2 + exp(x_b) b^2 / 2 for dicts z = {w, b}, x = {w, b}."""
+
+    def sample_values(self, xp, z, x, rows):
+        residual = rows["a"] @ z["w"] + z["b"] - rows["y"]
+        ridge = xp.exp(x["w"]) * xp.sum(z["w"] * z["w"]) + xp.exp(x["b"]) * xp.sum(z["b"] * z["b"])
+        return 0.5 * residual * residual + 0.5 * ridge
 
 
 @pytest.fixture
-def dict_problem(monkeypatch):
+def dict_problem():
     """Return a problem whose z and x are dicts of arrays."""
-    monkeypatch.setitem(losses.SAMPLE_FUNCTIONS, "least_squares", least_squares)
     arrays = {"a": RNG.standard_normal((23, 3)), "y": RNG.standard_normal(23)}
-    level = Level("least_squares", arrays)
     return Problem(
-        "dicts", level, level, {"w": (3,), "b": (1,)}, {"w": (1,), "b": (1,)},
-        init=lambda rng: (np.zeros(4), np.zeros(2)), reference=None, card=CARD,
+        "dicts", LeastSquares(), LeastSquares(), {"train": arrays, "validation": arrays},
+        {"w": (3,), "b": (1,)}, {"w": (1,), "b": (1,)},
+        init=lambda rng: (np.zeros(4), np.zeros(2)), evaluator=None, card=CARD,
     )  # fmt: skip
 
 
@@ -46,7 +52,7 @@ def test_variables_may_be_dicts_of_arrays(dict_problem, backend):
     oracles = make_oracles(dict_problem, backend, 5)
     z, x, v = vectors(oracles, dict_problem)
     D_z, Hv, Cv = (oracles.bk.to_numpy(a) for a in oracles.inner_joint(z, x, v, FULL))
-    arrays = dict_problem.inner.arrays
+    arrays = dict_problem.rows("inner")
     A = np.column_stack([arrays["a"], np.ones(23)])
     z, x, v = (oracles.bk.to_numpy(a) for a in (z, x, v))
     q = np.exp(x)[[0, 0, 0, 1]]
@@ -67,33 +73,19 @@ def test_solvers_run_on_dicts(dict_problem, backend, algorithm):
     assert np.abs(result["x"]).max() > 0
 
 
-@pytest.mark.parametrize(("constraint", "inside"), [
-    (("box", dict(lower=-0.5, upper=0.25)), lambda x: (x >= -0.5).all() and (x <= 0.25).all()),
-    (("ball", dict(radius=0.75)), lambda x: np.linalg.norm(x) <= 0.75 + 1e-12),
+@pytest.mark.parametrize(("feasible_set", "inside"), [
+    (Box(-0.5, 0.25), lambda x: (x >= -0.5).all() and (x <= 0.25).all()),
+    (Ball(0.75), lambda x: np.linalg.norm(x) <= 0.75 + 1e-12),
 ])  # fmt: skip
 @pytest.mark.parametrize("algorithm", ["soba", "saba", "stocbio", "amigo"])
-def test_projected_iterates_stay_in_the_feasible_set(algorithm, constraint, inside, backend):
-    import dataclasses
-
+def test_projected_iterates_stay_in_the_feasible_set(algorithm, feasible_set, inside, backend):
     problem = helpers.small_quadratic()
     free = helpers.run(helpers.solver_classes()[algorithm], problem, 50, backend=backend, batch_size=16)
-    assert not inside(free["x"]), "the constraint must matter"
-    problem = dataclasses.replace(problem, constraint=constraint, init=lambda rng: (np.zeros(6), np.zeros(4)))
+    assert not inside(free["x"]), "the set must matter"
+    problem = dataclasses.replace(problem, feasible_set=feasible_set, init=lambda rng: (np.zeros(6), np.zeros(4)))
     result = helpers.run(helpers.solver_classes()[algorithm], problem, 50, backend=backend, batch_size=16)
     assert inside(result["x"])
     assert np.abs(result["x"]).max() > 0
-
-
-def fixed_point_problem(p=5, n=32):
-    """Return a contraction Phi_i(z, x) = left_i (right_i . z) + x + shift_i with a non-symmetric mean Jacobian."""
-    rng = np.random.default_rng(3)
-    left, right = rng.standard_normal((2, n, p)) * 0.35
-    phi = Level("affine_map", {"left": left, "right": right, "shift": rng.standard_normal((n, p))})
-    outer = helpers.small_quadratic(p=p, d=p).outer
-    return Problem(
-        "contraction", phi, outer, (p,), (p,), init=lambda rng: (np.zeros(p), np.zeros(p)), reference=None, card=CARD,
-        lower_level="fixed_point",
-    )  # fmt: skip
 
 
 def test_fixed_point_residual_and_transposed_products(backend):
@@ -103,7 +95,7 @@ def test_fixed_point_residual_and_transposed_products(backend):
     out = [oracles.bk.to_numpy(a) for a in oracles.inner_joint(z, x, v, FULL)]
     single = oracles.grad_inner(z, x, FULL), oracles.hvp(z, x, v, FULL), oracles.cross(z, x, v, FULL)
     single = [oracles.bk.to_numpy(a) for a in single]
-    arrays = problem.inner.arrays
+    arrays = problem.rows("inner")
     M = arrays["left"].T @ arrays["right"] / 32
     assert np.abs(M - M.T).max() > 0.01
     z, x, v = (oracles.bk.to_numpy(a) for a in (z, x, v))
@@ -119,7 +111,7 @@ def test_single_loop_methods_solve_a_fixed_point_problem(backend):
         helpers.solver_classes()["soba"], problem, 3000 if backend == "jax" else 300, backend=backend,
         batch_size="full", schedule="constant", step_size=0.3, outer_ratio=2.0,
     )  # fmt: skip
-    arrays, F = problem.inner.arrays, problem.outer.arrays
+    arrays, F = problem.rows("inner"), problem.rows("outer")
     M = arrays["left"].T @ arrays["right"] / 32
     K = np.linalg.inv(np.eye(5) - M)  # z* = K (x + shift)
     m = F["a"].shape[0]
@@ -133,10 +125,15 @@ def test_single_loop_methods_solve_a_fixed_point_problem(backend):
 
 def test_solvers_that_need_a_minimum_are_refused_with_a_sentence():
     class NeedsSymmetry(helpers.solver_classes()["soba"]):
-        requires = ("symmetric_hvp",)
+        def step(self, s, oracles, hp, draws):
+            oracles.need_symmetry()
+            return super().step(s, oracles, hp, draws)
 
-    skip, reason = NeedsSymmetry.get_instance(batch_size=8).skip(problem=fixed_point_problem())
-    assert skip
+        @classmethod
+        def state_class(cls):
+            return helpers.solver_classes()["soba"].state_class()
+
+    reason = helpers.why_skipped(NeedsSymmetry, fixed_point_problem(), batch_size=8)
     assert "SOBA requires symmetric_hvp, which contraction does not offer (its lower level is a fixed point)" in reason
 
 
@@ -149,11 +146,10 @@ def test_sparse_rows_equal_dense_rows(backend, n_classes):
     shape = (9,) if n_classes == 1 else (9, 3)
 
     def problem(features):
-        level = Level(
-            "logistic" if n_classes == 1 else "multinomial", {"features": features, "targets": targets},
-            penalty=("exp_features", 0.1), n_classes=n_classes,
-        )  # fmt: skip
-        return Problem("p", level, level, shape, (9,), init=None, reference=None, card=CARD)
+        term = GLM("logistic" if n_classes == 1 else "multinomial", ExpRidge(0.1), n_classes=n_classes)
+        rows = {"features": features, "targets": targets}
+        splits = {"train": rows, "validation": rows}
+        return Problem("p", term, term, splits, shape, (9,), init=None, evaluator=None, card=CARD)
 
     for batch in (0, 4, FULL):  # 4 is the ragged last block
         outputs = []
@@ -163,3 +159,21 @@ def test_sparse_rows_equal_dense_rows(backend, n_classes):
             outputs.append([oracles.bk.to_numpy(a) for a in oracles.inner_joint(z, x, v, batch)])
         for a, b in zip(*outputs, strict=True):
             assert_allclose(a, b, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("batch", [16, FULL])
+def test_sparse_rows_give_what_dense_rows_give(call, batch, backend):
+    sparse, dense = helpers.small_sparse(), helpers.small_sparse(dense=True)
+    rng = np.random.default_rng(0)
+    vectors = [rng.standard_normal(size) for size in (sparse.inner_size, sparse.outer_size, sparse.inner_size)]
+    level, function = CALLS[call]
+    answers = []
+    for problem in (sparse, dense):
+        oracles = make_oracles(problem, backend, 16)
+        z, x, v = (oracles.bk.asarray(a) for a in vectors)
+        batches = [FULL] if batch == FULL else range(oracles.spec.partitions[level].n_blocks)
+        answers.append([oracles.bk.to_numpy(a) for i in batches for a in function(oracles, z, x, v, i)])
+        assert isinstance(oracles.data["inner"].arrays["features"], SparseRows) == (problem is sparse)
+    for a, b in zip(*answers, strict=True):
+        assert_allclose(a, b, rtol=0, atol=1e-12 * max(1.0, np.abs(b).max()))
