@@ -1,8 +1,10 @@
+import math
+
 import numpy as np
 from benchopt import BasePlot
 from pandas.api.types import is_numeric_dtype
 
-from benchmark_utils.labels import short_names
+from benchmark_utils.statistics.labels import short_names, told_apart
 
 AXES = {
     "Oracle samples": "objective_n_samples",
@@ -24,7 +26,10 @@ TITLES = {
     "objective_hypergrad_error": "relative error of the direction used",
     "objective_hypergrad_cosine": "cosine of the direction used with ∇h",
 }
-QUANTILES = (0.1, 0.5, 0.9)
+#: Metrics of which more is better; a diverged run counts as minus infinity there, as infinity everywhere else.
+MORE_IS_BETTER = ("objective_hypergrad_cosine", "objective_weights_auc")
+BAND = (0.1, 0.9)
+CAPTION = "median over repetitions; band: their 10 % and 90 % quantiles, rounded outwards to a repetition"
 
 
 def metrics(df):
@@ -41,19 +46,26 @@ def quantile_curve(runs, metric, axis):
     """Return (x, low, median, high) of one solver over its repetitions.
 
     Repetitions line up on the outer iteration count; a count is drawn when every repetition has a row there, where
-    a repetition that diverged counts as infinite from its last row on.
+    a repetition that diverged counts as the worst from its last row on.
     """
-    table = runs.pivot_table(index="objective_n_iter", columns="idx_rep", values=metric, dropna=False)
+    worst = -np.inf if metric in MORE_IS_BETTER else np.inf
+    table = runs.pivot(index="objective_n_iter", columns="idx_rep", values=metric)
     for rep, run in runs.groupby("idx_rep"):
         if run.objective_diverged.max():
-            table.loc[table.index >= run.objective_n_iter.max(), rep] = np.inf
+            table.loc[table.index >= run.objective_n_iter.max(), rep] = worst
     table = table.dropna()
-    x = runs.groupby("objective_n_iter")[axis].median().reindex(table.index)
-    with np.errstate(invalid="ignore"):  # inf - inf between two diverged repetitions
-        low, median, high = (table.quantile(q, axis=1, interpolation="lower").to_numpy() for q in QUANTILES)
+    x = runs.groupby("objective_n_iter")[axis].median().reindex(table.index).to_numpy()
+    if table.empty:
+        return x, x, x, x
+    values = np.sort(table.to_numpy(), axis=1)
+    median = np.median(values, axis=1)
+    low = values[:, math.floor(BAND[0] * (values.shape[1] - 1))]
+    high = values[:, math.ceil(BAND[1] * (values.shape[1] - 1))]
     keep = np.isfinite(median)
-    high = np.where(np.isfinite(high), high, np.nanmax(median[keep], initial=0))
-    return x.to_numpy()[keep], low[keep], median[keep], high[keep]
+    # A band that reaches infinity is drawn up to the edge of the curve.
+    low = np.where(np.isfinite(low), low, median[keep].min(initial=np.inf))
+    high = np.where(np.isfinite(high), high, median[keep].max(initial=-np.inf))
+    return x[keep], low[keep], median[keep], high[keep]
 
 
 class Plot(BasePlot):
@@ -64,18 +76,19 @@ class Plot(BasePlot):
     options = {"dataset": ..., "objective": ..., "metric": metrics, "x_axis": list(AXES)}
 
     def plot(self, df, dataset, objective, metric, x_axis):
-        names = short_names(df)
-        df = df[(df.dataset_name == dataset) & (df.objective_name == objective)]
+        names, identity = short_names(df), told_apart(df)
+        df = df[(df.dataset_name == dataset) & (df.objective_name == objective)].fillna({c: "none" for c in identity})
         traces = []
-        for solver, runs in df.groupby("solver_name"):
+        for (solver, *others), runs in df.groupby(["solver_name", *identity]):
             if not runs[metric].notna().any():
                 continue
             x, low, median, high = quantile_curve(runs, metric, AXES[x_axis])
             band = {} if runs.idx_rep.nunique() == 1 else {"y_low": low.tolist(), "y_high": high.tolist()}
-            label = names[solver]
+            which = [f"{name}={value}" for name, value in zip(identity.values(), others, strict=True)]
+            label = ", ".join([names[solver], *which])
             traces.append(dict(x=x.tolist(), y=median.tolist(), label=label, **band, **self.get_style(label)))
         return traces
 
     def get_metadata(self, df, dataset, objective, metric, x_axis):
         label = TITLES.get(metric, metric.removeprefix("objective_").replace("_", " "))
-        return {"title": f"{dataset}<br>{objective}", "xlabel": LABELS[x_axis], "ylabel": label}
+        return {"title": f"{dataset}<br>{objective}<br>{CAPTION}", "xlabel": LABELS[x_axis], "ylabel": label}

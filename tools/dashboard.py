@@ -14,6 +14,8 @@ from pathlib import Path
 
 import plotly
 
+from tools import write_utf8
+
 OUTPUTS = Path(__file__).parents[1] / "outputs"
 PLOTLY_URL = re.compile(r"https://cdn\.plot\.ly/plotly-[\d.]+\.min\.js")
 
@@ -35,5 +37,6 @@ def localise(folder):
 
 
 if __name__ == "__main__":
+    write_utf8()
     for changed_page in localise(Path(sys.argv[1]) if len(sys.argv) > 1 else OUTPUTS):
         print(f"readable offline: {changed_page}")

@@ -1,4 +1,4 @@
-"""Write the generated documents: the template's text in docs/add_a_solver.md, and docs/solvers.md.
+"""Write the generated documents: the files shown in docs/add_a_solver.md, and docs/solvers.md.
 
 Usage: python -m tools.docs [guide] [solvers] [solver file stems ...]
 
@@ -6,19 +6,23 @@ Without arguments everything is written. With stems (``soba hoag``) only these s
 docs/solvers.md is typed by hand: texts come from the docstrings, costs from the ledger of short runs.
 """
 
-import inspect
 import math
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from benchopt.benchmark import Benchmark
 
-from benchmark_utils.host_solver import HostSolver
-from benchmark_utils.ledger import ORACLES
-from benchmark_utils.quadratic import quadratic_problem
-from benchmark_utils.solver_base import hyper_parameter_names
-from benchmark_utils.timed_solver import put_at_start
+from benchmark_utils.builders.quadratic import quadratic_problem
+from benchmark_utils.oracles.ledger import ORACLES
+from benchmark_utils.running import run, run_state
+from benchmark_utils.running.host import HostSolver
+from benchmark_utils.running.rules import Rules
+from benchmark_utils.running.search_space import Choice
+from benchmark_utils.running.start import put_at_start
+from tools import docstrings, write_utf8
 
 ROOT = Path(__file__).parents[1]
 GUIDE, SOLVERS = ROOT / "docs" / "add_a_solver.md", ROOT / "docs" / "solvers.md"
@@ -37,23 +41,32 @@ HEADER = f"""# The solvers
 Written by `python -m tools.docs solvers`, from the files and from measured ledgers.
 
 **Cost** is the average of the first {N_ITER} outer iterations, in samples by oracle, on a quadratic with n = {N_INNER}
-inner and m = {N_OUTER} outer samples (p = {P}, d = {D}) with the parameters of the file, so 64 is one mini-batch and
-{N_INNER} or {N_OUTER} a full pass. "Start" is what is spent once, before the first iteration. Numbers with a ~ (the
-average of the first {N_ITER_HOST}) depend on how fast an inner problem is solved and differ from problem to problem.
+inner and m = {N_OUTER} outer samples (p = {P}, d = {D}) with the defaults of the file and the start of every searched
+range, so 64 is one mini-batch and {N_INNER} or {N_OUTER} a full pass. "Start" is what is spent once, before the first
+iteration. Numbers with a ~ (the average of the first {N_ITER_HOST}) depend on how fast an inner problem is solved and
+differ from problem to problem.
 
 **Loop** is double where one outer iteration takes several inner steps. **Warm start** names what an iteration takes
 over from the one before: z, and v ~ -H^{{-1}} grad_z F where the method keeps one; measured by moving it.
+**Requires** names what the method asks of a problem, found by listening to its step: the oracles it calls,
+`full_pass` (a sum over all samples), `dense` (whole matrices), `symmetric_hvp` (a symmetric H), `value_inner` (the
+value of G). A problem that does not offer one of them is skipped with a sentence.
+
+**Default** "tuned" stands for the tuned value of the problem (`tuned/`); where there is none the start is used, and
+the run says so. A number given by the user always wins: `-s "SOBA[step_size=0.3]"`. Signs and symbols:
+[notation.md](notation.md).
 """
 
 
 # ---------------------------------------------------------------------- the guide
 def guide():
     """Return the text of the guide with the solver files between its markers as they are now."""
-    text = GUIDE.read_text()
+    text = GUIDE.read_text(encoding="utf-8")
     for path in re.findall(r"<!-- begin (\S+) -->", text):
-        shown = f"<!-- begin {path} -->\n```python\n{(ROOT / path).read_text()}```\n<!-- end {path} -->"
+        code = (ROOT / path).read_text(encoding="utf-8")
+        included = f"<!-- begin {path} -->\n```python\n{code}```\n<!-- end {path} -->"
         marked = f"<!-- begin {re.escape(path)} -->.*?<!-- end {re.escape(path)} -->"
-        text = re.sub(marked, lambda _, shown=shown: shown, text, flags=re.DOTALL)
+        text = re.sub(marked, lambda _, included=included: included, text, flags=re.DOTALL)
     return text
 
 
@@ -64,53 +77,83 @@ def solver_classes():
     return dict(sorted(found.items(), key=lambda item: item[1].name.lower()))
 
 
-def measuring_solver(cls, n_iter):
-    """Return a solver with the file's parameters and small steps, about to do ``n_iter`` iterations."""
-    problem = quadratic_problem(N_INNER, N_OUTER, P, D, mu=0.5, L=1.0, L_cross=0.2, seed=0)
+def quadratic():
+    """Return the problem on which costs are measured."""
+    return quadratic_problem(N_INNER, N_OUTER, P, D, mu=0.5, L=1.0, L_cross=0.2, seed=0)
+
+
+def measuring_solver(cls, n_iter, **parameters):
+    """Return a solver at the defaults of its file and the starts of its ranges, with small steps, ready to run."""
     backend = "torch" if "torch" in cls.parameters["backend"] else "jax"
-    steps = {} if issubclass(cls, HostSolver) else {k: v for k, v in STEPS.items() if k in cls.parameters}
-    solver = cls.get_instance(backend=backend, precision="float64", **steps)
-    reason = put_at_start(solver, problem, max_iterations=n_iter)
+    given = {name: space.start for name, space in cls.search_space.items() if name in cls.parameters}
+    if not issubclass(cls, HostSolver):
+        given |= {name: step for name, step in STEPS.items() if name in cls.parameters}
+    solver = cls.get_instance(backend=backend, **given | parameters)
+    reason = put_at_start(solver, quadratic(), device="cpu", precision="float64", max_iterations=n_iter)
     if reason:
         raise ValueError(f"{cls.name} cannot be measured: {reason}")
     return solver
 
 
+class Measured(NamedTuple):
+    """What a short run of a solver tells."""
+
+    start: np.ndarray  # samples by oracle, before the first iteration
+    cost: np.ndarray  # samples by oracle, average of one iteration
+    warm: tuple  # what an iteration takes over, of ("z", "v")
+    requires: list  # names of what the method asks of a problem
+    loop: str  # "single" or "double"
+
+
 def measure(cls):
-    """Return (samples of the start, average samples of one iteration, what is warm-started)."""
+    """Run a solver for a few iterations; return what its run tells, `Measured`."""
     n_iter = N_ITER_HOST if issubclass(cls, HostSolver) else N_ITER
     solver = measuring_solver(cls, n_iter)
     totals = []
-    solver.run(lambda: totals.append(solver.ledger_totals.copy()) or True)
-    if solver.n_iter != n_iter:
-        raise ValueError(f"{cls.name} stopped after {solver.n_iter} iterations of the measuring run.")
-    per_iteration = (solver.ledger_totals - totals[0]) / n_iter
-    return totals[0], per_iteration, cls.warm_starts if issubclass(cls, HostSolver) else warm_starts(solver)
+    solver.run(lambda: totals.append(solver.run_state.ledger.copy()) or True)
+    if solver.run_state.n_iter != n_iter:
+        raise ValueError(f"{cls.name} stopped after {solver.run_state.n_iter} iterations of the measuring run.")
+    cost = (solver.run_state.ledger - totals[0]) / n_iter
+    warm = cls.warm_starts if issubclass(cls, HostSolver) else warm_starts(solver)
+    return Measured(totals[0], cost, tuple(warm), sorted(solver.required()), loop(solver))
 
 
 def warm_starts(solver):
     """Return which of the state's z and v have an effect on the next iterates, by moving them."""
-    draws = solver.take_draws(1)
-    after = lambda state: solver._advance(state, solver.hp, solver.data, draws, 1)[0]
-    clone = lambda state: type(state)(*(a.clone() if hasattr(a, "clone") else a for a in state))
-    reference, found = after(clone(solver.state)), []
+    program, found = solver.program, []
+    saved = run_state.save(program, solver.run_state)
+    after = lambda saved: run_state.save(program, run.advance(program, run_state.load(program, saved), 1))["carry"]
+    reference = after(saved)
     for name in ("z", "v"):
-        if name in solver.state._fields:
-            moved = after(clone(solver.state)._replace(**{name: getattr(solver.state, name) + 1.0}))
-            same = all(bool((getattr(moved, key) == getattr(reference, key)).all()) for key in ("z", "x", name))
+        if name in saved["carry"]:
+            moved = after(saved | {"carry": saved["carry"] | {name: saved["carry"][name] + 1.0}})
+            same = all(np.array_equal(moved[key], reference[key]) for key in {"z", "x", name})
             found += [] if same else [name]
     return tuple(found)
+
+
+def loop(solver):
+    """Return "single" or "double"."""
+    lengths = [getattr(solver, name) for name in ("n_inner_steps", "n_steps") if name in solver.parameters]
+    return solver.loop_kind or ("double" if any(length > 1 for length in lengths) else "single")
+
+
+def backends(cls):
+    """Return the backends a solver runs on with the parameters of its file."""
+    solver = cls.get_instance(backend="torch-compiled")
+    solver.prepare(quadratic().view, Rules())
+    return cls.parameters["backend"] + ([] if solver.why_not_backend() else ["torch-compiled"])
 
 
 # ---------------------------------------------------------------------- docs/solvers.md
 def entry(stem, cls):
     """Return (row of the overview, row of the costs, section) of one solver."""
-    start, cost, warm = measure(cls)
+    found = measure(cls)
     about = "~" if issubclass(cls, HostSolver) else ""
-    cells = [number(c, about) for c in cost] + [number(cost.sum(), about), number(start.sum(), "")]
+    cells = [number(c, about) for c in found.cost] + [number(found.cost.sum(), about), number(found.start.sum(), "")]
     link = f"[{cls.name}](#{re.sub(r'[^a-z0-9 -]', '', cls.name.lower()).replace(' ', '-')})"
-    facts = [loop(cls), " and ".join(warm) or "–", ", ".join(backends(cls))]
-    overview = " | ".join(["", link, *facts, ", ".join(cls.requires), ""]).strip()
+    facts = [found.loop, " and ".join(found.warm) or "–", ", ".join(backends(cls))]
+    overview = " | ".join(["", link, *facts, ", ".join(found.requires), ""]).strip()
     return overview, " | ".join(["", link, *cells, ""]).strip(), section(stem, cls)
 
 
@@ -123,51 +166,46 @@ def number(value, about):
     return f"{value:.1f}".removesuffix(".0")
 
 
-def loop(cls):
-    """Return "single" or "double"."""
-    lengths = [cls.parameters[name][0] for name in ("n_inner_steps", "n_steps") if name in cls.parameters]
-    return cls.loop_kind or ("double" if any(length > 1 for length in lengths) else "single")
-
-
-def backends(cls):
-    """Return the backends a solver runs on with the parameters of its file."""
-    compiled = cls.get_instance(backend="torch-compiled").why_not_backend()
-    return cls.parameters["backend"] + ([] if compiled else ["torch-compiled"])
-
-
 def section(stem, cls):
     """Return the Markdown section of one solver."""
-    text, _, differences = inspect.getdoc(cls).partition("Differs from the paper in:")
-    first, _, rest = text.partition("\n\n")
-    parameters = {k: v[0] for k, v in cls.parameters.items() if k not in ("backend", "device", "precision")}
-    floats = hyper_parameter_names(cls)
-    shown = ", ".join(f"`{k}={v:g}`" if k in floats else f"`{k}={v}`" for k, v in parameters.items())
+    text = docstrings.read(cls)
     lines = [
         f"## {cls.name}",
-        markdown(first),
-        markdown(rest).strip(),
+        markdown(text.summary),
+        markdown(text.about),
         "\n".join(f"- {markdown(reference)}" for reference in cls.references),
-        f"File [`solvers/{stem}.py`](../solvers/{stem}.py); parameters {shown or 'none'}.",
-        "Differs from the paper in:" if differences else "",
-        "\n".join(f"{i}. {item}" for i, item in enumerate(numbered(markdown(differences)), 1)),
+        f"File [`solvers/{stem}.py`](../solvers/{stem}.py).",
+        "\n".join(parameter_table(cls, text.parameters)),
+        "Differs from the paper:" if text.differences else "",
+        "\n".join(f"- {markdown(item)}" for item in text.differences),
     ]
     return "\n\n".join(line for line in lines if line)
 
 
-def numbered(text):
-    """Cut "1. one; 2. two." into its items.
+def parameter_table(cls, documented):
+    """Return the lines of the table of a solver's parameters, in the order of the file."""
+    lines = ["| parameter | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for name in cls.parameters:
+        if name not in documented:
+            raise ValueError(f"{cls.name} does not document its parameter {name}; add it to 'Parameters'.")
+        kind, meaning = (markdown(text).replace("|", "\\|") for text in documented[name])
+        lines.append(f"| `{name}` | {kind} | {default(cls, name)} | {meaning} |")
+    return lines
 
-    Raises
-    ------
-    ValueError
-        If the numbers are not 1, 2, 3, ...
-    """
-    text = " ".join(text.split())
-    parts = re.split(r"(?:^|[;.,:]\s+)(\d+)\.\s", text)
-    numbers, items = list(map(int, parts[1::2])), parts[2::2]
-    if text and (parts[0] or numbers != list(range(1, len(items) + 1))):
-        raise ValueError(f"the list of differences is not numbered 1, 2, 3, ...: {text!r}")
-    return [item.rstrip(" ;.") + "." for item in items]
+
+def default(cls, name):
+    """Return the default of a parameter for a table cell: its value, or how it is tuned."""
+    space = cls.search_space.get(name)
+    if space is None:
+        return ", ".join(f"`{shown(value)}`" for value in cls.parameters[name])
+    words = space.options if isinstance(space, Choice) else None
+    where = "among " + ", ".join(map(shown, words)) if words else f"in {shown(space.low)} … {shown(space.high)}"
+    return f"tuned {where}; start `{shown(space.start)}`"
+
+
+def shown(value):
+    """Return a value of a parameter as a user would write it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def markdown(text):
@@ -203,16 +241,17 @@ def main(arguments):
     if unknown:
         raise SystemExit(f"neither a document nor a solver file: {', '.join(sorted(unknown))}")
     if "guide" in arguments or not arguments:
-        GUIDE.write_text(guide())
+        GUIDE.write_text(guide(), encoding="utf-8")
     if stems or "solvers" in arguments or not arguments:
-        known = read_entries(SOLVERS.read_text()) if stems and SOLVERS.exists() else {}
+        known = read_entries(SOLVERS.read_text(encoding="utf-8")) if stems and SOLVERS.exists() else {}
         entries = {}
         for stem, cls in classes.items():
             keep = stems and stem not in stems and cls.name in known
             entries[stem] = known[cls.name] if keep else entry(stem, cls)
             print(f"{cls.name}: {'kept' if keep else 'measured'}", flush=True)
-        SOLVERS.write_text(page(entries.values()))
+        SOLVERS.write_text(page(entries.values()), encoding="utf-8")
 
 
 if __name__ == "__main__":
+    write_utf8()
     main(sys.argv[1:])

@@ -11,6 +11,8 @@ import numpy as np
 import scipy.optimize
 from benchopt.benchmark import Benchmark
 
+from tools import write_utf8
+
 #: log-penalties beyond this bound change h by less than rounding.
 BOUND = 20.0
 
@@ -20,7 +22,7 @@ def minimise(problem, x0):
     last = [None]
 
     def value_and_gradient(x):
-        last[0] = problem.reference.solve(x, last[0])
+        last[0] = problem.evaluator.solve(x, last[0])
         return last[0].h, last[0].gradient
 
     bounds = [(-BOUND, BOUND)] * len(x0)
@@ -43,4 +45,5 @@ def main(name, starts=4):
 
 
 if __name__ == "__main__":
+    write_utf8()
     main(sys.argv[1], *map(int, sys.argv[2:3]))

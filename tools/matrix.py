@@ -2,7 +2,7 @@
 
 Usage: python -m tools.matrix [data set ...] [solver file stem ...]
 
-Every solver does one outer iteration of every problem on both backends, in float32, with the parameters of its file.
+Every solver does one outer iteration of every problem on both backends, in float32, with the values that a run uses.
 This takes some minutes and needs all data sets; with names of data sets their columns are renewed, with stems
 (``soba hoag``) the rows of these solvers. Cells whose data cannot be had here stay as they are, or "not tried".
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from benchmark_utils.timed_solver import put_at_start
-from tools import docs, problem_cards
+from benchmark_utils.running.start import put_at_start
+from tools import docs, problem_cards, write_utf8
 
 PAGE = Path(__file__).parents[1] / "docs" / "matrix.md"
 BACKENDS = ("jax", "torch")
@@ -28,11 +28,12 @@ OUTCOMES = ("runs", "diverges", UNFINISHED)
 
 HEADER = """# Which solver runs where
 
-Written by `python -m tools.matrix`: a backend is named where one outer iteration in float32 with the parameters of
-the file ended in finite numbers, with "diverges" after it where they did not, and "unfinished" where 10 seconds were
-not enough (loops on the host solve the inner problem in one iteration). Numbers stand for the sentence with which a
-solver declines, below the table. `benchopt run` skips these combinations with the same sentence. What is declined for
-its memory depends on the memory of the machine.
+Written by `python -m tools.matrix`: a backend is named where one outer iteration in float32 with the defaults of the
+file (tuned values where `tuned/` has them, else the starts of the ranges) ended in finite numbers, with "diverges"
+after it where they did not, and "unfinished" where 10 seconds were not enough (loops on the host solve the inner
+problem in one iteration). Numbers stand for the sentence with which a solver declines, below the table.
+`benchopt run` skips these combinations with the same sentence. What is declined for its memory depends on the memory
+of the machine.
 """
 
 
@@ -44,7 +45,7 @@ def outcome(cls, problem, backend):
         return reason
     solver.run(lambda: True)
     result = solver.get_result()
-    if not all(np.isfinite(result[name]).all() for name in ("z", "x")):
+    if not all(np.isfinite(result[name]).all() for name in ("z", "x") if result[name] is not None):
         return "diverges"
     return "runs" if result["n_iter"] == N_ITER else UNFINISHED
 
@@ -79,7 +80,7 @@ def page(table):
 
 def read_page():
     """Return the table of `page` as it stands in docs/matrix.md."""
-    text = PAGE.read_text()
+    text = PAGE.read_text(encoding="utf-8")
     sentences = dict(re.findall(r"(?m)^(\d+)\. (.+)$", text))
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
     (_, *problems), _, *rows = rows
@@ -123,8 +124,9 @@ def main(chosen):
             print(f"{name}: left as it is. {error}")
             continue
         table = dict(sorted(table.items(), key=lambda item: (order.index(item[0][0]), item[0][1])))
-        PAGE.write_text(page(table))
+        PAGE.write_text(page(table), encoding="utf-8")
 
 
 if __name__ == "__main__":
+    write_utf8()
     main(sys.argv[1:])

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from benchopt.benchmark import Benchmark
 
-from benchmark_utils import cards
+from benchmark_utils.evaluation import constants
+from tools import write_utf8
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "problems.md"
@@ -57,14 +58,14 @@ def problems(name):
 
 def section(call, problem):
     """Return the Markdown section of a problem, measured now."""
-    return cards.section(call, problem, cards.measure(problem), cards.gradient_check(problem))
+    return constants.section(call, problem, constants.measure(problem), constants.gradient_check(problem))
 
 
 def read_page():
     """Return dict of call to section of the page as it is."""
     if not PAGE.exists():
         return {}
-    parts = re.split(r"(?m)^(?=## )", PAGE.read_text())[1:]
+    parts = re.split(r"(?m)^(?=## )", PAGE.read_text(encoding="utf-8"))[1:]
     return {re.search(r"(?m)^`(.+)`$", part)[1]: part.rstrip("\n") + "\n" for part in parts}
 
 
@@ -77,9 +78,10 @@ def main(chosen):
         except SystemExit as error:  # its data cannot be had
             print(f"{name}: left as it is. {error}")
             continue
-        PAGE.write_text("\n".join([HEADER, *(page[call] for call in sorted(page))]))
+        PAGE.write_text("\n".join([HEADER, *(page[call] for call in sorted(page))]), encoding="utf-8")
         print(f"{name}: written")
 
 
 if __name__ == "__main__":
+    write_utf8()
     main(sys.argv[1:])
