@@ -24,14 +24,16 @@ class Partition(NamedTuple):
     @classmethod
     def of(cls, n_samples, batch_size):
         """Cut ``n_samples`` rows into blocks of ``batch_size`` rows (an int or ``"full"``)."""
-        b = n_samples if batch_size == "full" else int(batch_size)
-        if not 1 <= b <= n_samples:
+        b = n_samples if batch_size == "full" else batch_size
+        if isinstance(b, bool) or not isinstance(b, (int, np.integer)) or b < 1:
+            raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number, at least 1, or 'full'.")
+        if b > n_samples:
             raise ValueError(
                 f"batch_size is {batch_size} but the level has {n_samples} samples; choose between 1 and "
                 f"{n_samples}, or 'full'."
             )
         n_blocks = -(-n_samples // b)
-        return cls(n_samples, b, n_blocks, n_samples - (n_blocks - 1) * b)
+        return cls(n_samples, int(b), n_blocks, n_samples - (n_blocks - 1) * int(b))
 
     def sizes(self):
         """Return the number of real rows of each block, int array of shape (n_blocks,)."""

@@ -1,67 +1,75 @@
-"""What a row says of the last iteration: x moved from x_before against d_x, and no other way."""
+"""The direction that a row is judged by is the one that moved x, taken at the x before."""
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
+from helpers import make_solver, small_quadratic, stated_steps
 
-#: Solvers that scale the direction coordinate by coordinate.
-ADAPTIVE = ("biadam", "vr_biadam")
+#: Solvers whose step is not a positive multiple of d_x, with the reason.
+NOT_ALONG = {
+    "biadam": "each coordinate has a step of its own",
+    "vr_biadam": "each coordinate has a step of its own",
+    "optuna": "there is no direction",
+    "template_jax": "momentum: x moves along an average of directions",
+    "template_torch": "momentum: x moves along an average of directions",
+}
+#: Parameters with which a solver moves along its direction.
+PLAIN = {"implicit_diff": dict(outer_optimiser="sgd", step_size=0.3)}
 
-
-@pytest.fixture(params=sorted(helpers.step_solvers()))
-def made(request, backend):
-    """Return a solver that is ready to do five iterations; skip one that cannot run there."""
-    cls = helpers.step_solvers()[request.param]
-    problem, common = helpers.small_quadratic(), dict(backend=backend, batch_size=16)
-    reason = helpers.why_skipped(cls, problem, **common)
-    if reason is not None:
-        pytest.skip(reason)
-    return request.param, helpers.make_solver(
-        cls, problem, 5, precision="float64", **common, **helpers.stated_steps(cls)
-    )
-
-
-def test_x_has_moved_from_x_before_against_the_direction_that_is_reported(made):
-    stem, solver = made
-    rows = []
-    solver.run(lambda: rows.append(solver.get_result()) or True)
-    by_count = {row["n_iter"]: row for row in rows}
-    assert sorted(by_count) == [0, 1, 2, 3, 4, 5]
-    for k in range(5):  # rows after 4 and 5 iterations end launches of one iteration
-        assert_allclose(by_count[k + 1]["x_before"], by_count[k]["x"], rtol=0, atol=0)
-    moved = by_count[5]["x_before"] - by_count[5]["x"]
-    assert np.abs(moved).max() > 0
-    if stem in ADAPTIVE:
-        return
-    d_x = by_count[5]["d_x"]
-    cosine = moved @ d_x / np.linalg.norm(moved) / np.linalg.norm(d_x)
-    assert_allclose(cosine, 1, rtol=0, atol=1e-9)
+RUNS = [
+    *((stem, backend) for stem in helpers.step_solvers() for backend in helpers.BACKENDS),
+    *((stem, backend) for stem, cls in helpers.host_solvers().items() for backend in cls.frameworks),
+]
+every_run = pytest.mark.parametrize(("run_stem", "framework"), RUNS, ids=map("-".join, RUNS))
 
 
-def test_the_x_before_of_a_longer_launch_is_that_of_its_last_iteration(made):
-    stem, solver = made
+def ready(stem, backend):
+    """Return a solver at its start, in float64."""
+    cls = helpers.solver_classes()[stem]
+    common = dict(batch_size=16) | (stated_steps(cls) if stem in helpers.step_solvers() else PLAIN.get(stem, {}))
+    return make_solver(cls, small_quadratic(), 10, precision="float64", backend=backend, **common)
+
+
+def five_iterations(stem, backend, pieces):
+    """Return the iterates after five iterations done in the given pieces, and x after each piece."""
+    solver, xs = ready(stem, backend), []
     helpers.begin(solver)
-    helpers.advance(solver, 5)
-    launched = solver.get_result()
-    helpers.begin(solver)
-    for _ in range(5):
-        helpers.advance(solver)
-    alone = solver.get_result()
-    for name in ("x_before", "d_x", "x"):
-        assert_allclose(launched[name], alone[name], rtol=1e-12, atol=1e-12, err_msg=f"{stem} {name}")
-    assert np.abs(launched["x_before"] - launched["x"]).max() > 0
+    for n in pieces:
+        assert helpers.advance(solver, n).n_iter == sum(pieces[: len(xs) + 1])
+        xs.append(solver.get_result()["x"])
+    return solver.get_result(), xs
 
 
-def test_repetitions_draw_with_their_own_seeds(backend):
-    problem = helpers.small_quadratic()
-    cls = helpers.solver_classes()["soba"]
-    solver = helpers.make_solver(cls, problem, 5, precision="float64", backend=backend, batch_size=16)
-    found = []
-    for seed in (0, 1, 0):
-        helpers.at_start(solver, problem, seed, **solver.rules._asdict())
-        solver.run(lambda: True)
-        found.append(solver.get_result()["x"])
-    assert np.abs(found[0] - found[1]).max() > 1e-6
-    assert_allclose(found[2], found[0], rtol=0, atol=0)
+@every_run
+def test_x_before_is_the_x_of_the_iteration_before_however_the_run_is_cut(run_stem, framework):
+    whole, _ = five_iterations(run_stem, framework, [5])
+    cut, xs = five_iterations(run_stem, framework, [4, 1])
+    assert_array_equal(whole["x"], cut["x"])
+    assert_array_equal(whole["x_before"], cut["x_before"])
+    if run_stem == "optuna":
+        pytest.skip(NOT_ALONG["optuna"])
+    assert_array_equal(cut["x_before"], xs[0])
+    assert np.abs(cut["x"] - cut["x_before"]).max() > 0, "x did not move in the fifth iteration"
+
+
+@every_run
+def test_x_moves_along_its_direction(run_stem, framework):
+    if run_stem in NOT_ALONG:
+        pytest.skip(NOT_ALONG[run_stem])
+    result, _ = five_iterations(run_stem, framework, [5])
+    moved, d_x = result["x"] - result["x_before"], result["d_x"]
+    gamma = -(moved @ d_x) / (d_x @ d_x)
+    assert gamma > 0
+    assert_allclose(moved, -gamma * d_x, rtol=0, atol=1e-10 * np.abs(moved).max())
+
+
+def test_exceptions_are_true_and_of_this_project():
+    assert set(NOT_ALONG) <= set(helpers.solver_classes())
+    for stem in set(NOT_ALONG) - {"optuna"}:
+        backend = helpers.solver_classes()[stem].parameters["backend"][-1]
+        result, _ = five_iterations(stem, backend, [5])
+        moved, d_x = result["x"] - result["x_before"], result["d_x"]
+        cosine = moved @ d_x / np.linalg.norm(moved) / np.linalg.norm(d_x)
+        assert abs(cosine + 1) > 1e-6, f"{stem} moves along its direction after all"

@@ -76,9 +76,14 @@ def fsla(s):
 
 def stable(s):
     q = helpers.small_quadratic().evaluator
-    z, x = s.z_old, s.x_old
-    F_z, F_x = exact_joint(z, 0 * z, x)[1:]
-    return (s.H, s.C, s.g, s.f_z, s.f_x), (q.A, q.C, exact_joint(z, 0 * z, x)[0], F_z, F_x)
+    F_z, F_x = exact_joint(s.z_old, 0 * s.z_old, s.x_old)[1:]
+    return (s.H, s.C, s.d_x), (q.A, q.C, F_x - q.C @ np.linalg.solve(q.A, F_z))
+
+
+def stable_vr(s):
+    q = helpers.small_quadratic().evaluator
+    D_z, F_z, F_x = exact_joint(s.z_old, 0 * s.z_old, s.x_old)
+    return (s.H, s.C, s.g, s.f_z, s.f_x), (q.A, q.C, D_z, F_z, F_x)
 
 
 DRIFT = {
@@ -93,7 +98,7 @@ DRIFT = {
     "spaba, one full pass": ("spaba", dict(period=10**9), joint),
     "fsla": ("fsla", dict(momentum=0.01, schedule="constant"), fsla),
     "stable": ("stable", dict(momentum=0.01, schedule="constant"), stable),
-    "stable-vr": ("stable_vr", dict(momentum=0.01, schedule="constant"), stable),
+    "stable-vr": ("stable_vr", dict(momentum=0.01, schedule="constant"), stable_vr),
 }
 
 

@@ -120,14 +120,19 @@ class TorchBackend:
         with torch.enable_grad():
             args = [a.detach().requires_grad_() if i in wrt and not a.requires_grad else a for i, a in enumerate(args)]
             chosen = [args[i] for i in wrt]
-            return torch.autograd.grad(f(*args), chosen, create_graph=nested, materialize_grads=True)
+            value = f(*args)
+            if not value.requires_grad:  # it depends on none of them
+                return tuple(map(torch.zeros_like, chosen))
+            return torch.autograd.grad(value, chosen, create_graph=nested, materialize_grads=True)
 
     def vjp(self, f, args, v, wrt):
         """Return ``f(*args)`` and the pullbacks of v to the positions ``wrt``."""
         with torch.enable_grad():
             args = [a.detach().requires_grad_() if i in wrt else a for i, a in enumerate(args)]
-            value = f(*args)
-            pulled = torch.autograd.grad(value, [args[i] for i in wrt], v, materialize_grads=True)
+            value, chosen = f(*args), [args[i] for i in wrt]
+            if not value.requires_grad:
+                return value, tuple(map(torch.zeros_like, chosen))
+            pulled = torch.autograd.grad(value, chosen, v, materialize_grads=True)
         return value.detach(), pulled
 
     def vjp_rows(self, f, x, rows):

@@ -26,7 +26,7 @@ FRAMEWORKS = ("jax", "torch")
 
 def data_set(stem, **parameters):
     """Return what ``get_data`` of a data set file gives."""
-    path = Path(__file__).parents[1] / "datasets" / f"{stem}.py"
+    path = Path(__file__).parents[2] / "datasets" / f"{stem}.py"
     spec = importlib.util.spec_from_file_location(f"data_set_{stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
