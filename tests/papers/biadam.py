@@ -1,0 +1,38 @@
+"""BiAdam, Huang et al. 2021 (arXiv:2106.11396), saBiAdam with HIA: eta_t = (t + 1)^{-1/2}."""
+
+import numpy as np
+
+
+def start(z0, x0, o, k):
+    return dict(z=z0, x=x0, t=0, d_x=np.zeros_like(x0), m_z=None, s_z=None, s_x=None)
+
+
+def hypergradient(o, z, x, eta, d, Q):
+    """grad_x F - C q with q = Q eta prod_{j<p} (I - eta H_j) grad_z F."""
+    r = o.F_z(z, x, d["f"])
+    for j in range(int(d["p"])):
+        r = r - eta * o.hvp(z, x, r, d["v"][j])
+    return o.F_x(z, x, d["f"]) - o.cross(z, x, Q * eta * r, d["x"])
+
+
+def step(s, o, hp, d, k):
+    z, x, t = s["z"], s["x"], s["t"]
+    eta = (t + 1) ** -0.5 if k["schedule"] == "theory" else 1
+    lam, gamma = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
+    c, tau, floor = hp["momentum"] * eta, hp["square_memory"], hp["scaling_floor"]
+
+    g_z = o.grad_z(z, x, d["z"])
+    g_x = hypergradient(o, z, x, hp["neumann_step"], d, k["n_neumann_steps"])
+    if t == 0:
+        m_z, m_x, s_z, s_x = g_z, g_x, g_z**2, g_x**2
+    else:
+        m_z = (1 - c) * s["m_z"] + c * g_z
+        m_x = (1 - c) * s["d_x"] + c * g_x
+        s_z = tau * s["s_z"] + (1 - tau) * g_z**2
+        s_x = tau * s["s_x"] + (1 - tau) * g_x**2
+
+    z_tilde = z - lam * m_z / (s_z**0.5 + floor)
+    x_tilde = o.project(x - gamma * m_x / (s_x**0.5 + floor))
+    z_new = (1 - eta) * z + eta * z_tilde
+    x_new = (1 - eta) * x + eta * x_tilde
+    return dict(z=z_new, x=x_new, t=t + 1, d_x=m_x, m_z=m_z, s_z=s_z, s_x=s_x)

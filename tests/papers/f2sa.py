@@ -1,0 +1,25 @@
+"""F2SA, Kwon et al. 2023, Algorithm 1: gamma_k = c (k + 1)^{-4/7}, lambda_k = c (k + 1)^{1/7}."""
+
+import numpy as np
+
+
+def start(z0, x0, o, k):
+    return dict(z=z0, y=z0, x=x0, d_x=np.zeros_like(x0), t=0)
+
+
+def step(s, o, hp, d, k):
+    z, y, x, t = s["z"], s["y"], s["x"], s["t"]
+    gamma, lam = hp["step_size"], hp["penalty"]
+    if k["schedule"] == "theory":
+        gamma, lam = gamma / (t + 1) ** (4 / 7), lam * (t + 1) ** (1 / 7)
+    alpha = gamma / (2 * lam)
+    xi = 1 / hp["outer_ratio"]
+
+    # y tends to argmin G, z to argmin F + lambda G.
+    for j in range(k["n_inner_steps"]):
+        y = y - gamma * o.grad_z(y, x, d["G_y"][j])
+        z = z - alpha * (o.F_z(z, x, d["F_z"][j]) + lam * o.grad_z(z, x, d["G_z"][j]))
+
+    difference = o.grad_x(z, x, d["G_x_at_z"]) - o.grad_x(y, x, d["G_x_at_y"])
+    D_x = o.F_x(z, x, d["F_x"]) + lam * difference
+    return dict(z=z, y=y, x=o.project(x - xi * alpha * D_x), d_x=D_x, t=t + 1)
