@@ -73,13 +73,13 @@ class Journal:
             Columns of the row.
         clock : float
             benchopt's clock at the row, in seconds.
-        state_of : callable
-            Returns the saved run state.
+        state_of : callable or None
+            Returns the saved run state; None for a row that is given again.
         warm_start : object
             The evaluator's last solution.
         """
         self.rows.append((row, clock))
-        if time.monotonic() - self.saved_at < self.every:
+        if state_of is None or time.monotonic() - self.saved_at < self.every:
             return
         content = pickle.dumps(dict(state=state_of(), rows=self.rows, warm_start=warm_start))
         try:

@@ -1,8 +1,11 @@
-"""Which value a parameter has in a run: the user's, the tuned one, or the start of its range."""
+"""Which value a parameter has in a run: the user's, the tuned one, or the start of its range; and the seed."""
 
+import numpy as np
 import pytest
 import yaml
+from numpy.testing import assert_array_equal
 
+import helpers
 from benchmark_utils.running import search_space
 from benchmark_utils.running.search_space import Int, Log, resolve
 
@@ -48,3 +51,15 @@ def test_what_the_user_gives_counts(tuned):
     found, fallen_back = values(step_size="1e-3", n_steps=2)
     assert (found["step_size"], found["n_steps"]) == (0.001, 2)
     assert fallen_back == []
+
+
+def test_repetitions_draw_with_their_own_seeds(backend):
+    problem, cls = helpers.small_quadratic(), helpers.solver_classes()["soba"]
+    solver = helpers.make_solver(cls, problem, 5, precision="float64", backend=backend, batch_size=16)
+    found = []
+    for seed in (0, 1, 0):
+        helpers.at_start(solver, problem, seed, **solver.rules._asdict())
+        solver.run(lambda: True)
+        found.append(solver.get_result()["x"])
+    assert np.abs(found[0] - found[1]).max() > 1e-6
+    assert_array_equal(found[2], found[0])

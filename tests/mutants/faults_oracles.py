@@ -136,7 +136,7 @@ FAULTS = (
     ),
     Fault(
         "blocks.padding_counts_as_rows", BLOCKS,
-        "n_samples - (n_blocks - 1) * b)", "b)", "tests/core/test_blocks_and_draws.py -k exactly_one",
+        "n_samples - (n_blocks - 1) * int(b)", "int(b)", "tests/core/test_blocks_and_draws.py -k exactly_one",
     ),
     Fault("draws.one_seed_for_all_roles", DRAWS, "zlib.crc32(role.encode())", "0", STREAMS),
     Fault(

@@ -15,13 +15,14 @@ SWEEP = "benchmark_utils/running/sweep.py"
 SPACE = "benchmark_utils/running/search_space.py"
 RULES = "benchmark_utils/running/rules.py"
 
-DIRECTIONS = "tests/contract/test_directions.py -k soba"
+DIRECTIONS = "tests/contract/test_directions.py -k 'before and (soba-jax or soba-torch)'"
 ARRAYS = "tests/core/test_arrays_on_the_device.py"
 BUDGETS = "tests/core/test_budgets.py"
 CLOCK = "tests/core/test_clock.py -k "
 VALUES = "tests/core/test_values_of_a_run.py"
 BAD = "tests/core/test_bad_input.py -k "
-RESUME = "tests/contract/test_resume.py"
+RESUME = "tests/contract/test_resume.py -k soba-torch"
+JOURNALS = "tests/core/test_journal.py"
 SWEEPS = "tests/contract/test_sweep.py"
 HOST = "tests/contract/test_host_solvers.py -k "
 
@@ -67,7 +68,7 @@ FAULTS = (
     ),
     Fault(
         "program.repetition_keeps_its_seed", PROGRAM,
-        "self.z0, self.x0, self.seed = z0, x0, seed", "self.z0, self.x0 = z0, x0", DIRECTIONS,
+        "self.z0, self.x0, self.seed = z0, x0, seed", "self.z0, self.x0 = z0, x0", VALUES,
     ),
     Fault(
         "program.divergence_not_seen", JAX_PROGRAM,
@@ -101,8 +102,8 @@ FAULTS = (
         "np.zeros(len(ORACLES), np.int64) + counts", "np.zeros(len(ORACLES), np.int64)", BUDGETS,
     ),
     # ------------------------------------------------------------------ journal
-    Fault("journal.row_lost", JOURNAL, "rows=self.rows,", "rows=self.rows[:-1],", RESUME),
-    Fault("journal.row_doubled", SOLVER, "recorded = state is not None", "recorded = False", RESUME),
+    Fault("journal.row_lost", JOURNAL, "rows=self.rows,", "rows=self.rows[:-1],", JOURNALS),
+    Fault("journal.row_doubled", SOLVER, "recorded = state is not None", "recorded = False", JOURNALS),
     Fault("journal.draws_restart", STATE, 'streams.go_to(saved["draws"])', "pass", RESUME),
     Fault(
         "journal.ledger_restarts", STATE,
@@ -110,10 +111,10 @@ FAULTS = (
     ),
     Fault(
         "journal.times_are_lost", JOURNAL,
-        "time.perf_counter() - (clock - callback.time_iter)", "time.perf_counter()", RESUME,
+        "time.perf_counter() - (clock - callback.time_iter)", "time.perf_counter()", JOURNALS,
     ),
-    Fault("journal.taken_up_by_other_code", JOURNAL, "|{solver_name}|{code}", "|{solver_name}", RESUME),
-    Fault("journal.taken_up_by_another_solver", JOURNAL, "|{solver_name}|{code}", "|{code}", RESUME),
+    Fault("journal.taken_up_by_other_code", JOURNAL, "|{solver_name}|{code}", "|{solver_name}", JOURNALS),
+    Fault("journal.taken_up_by_another_solver", JOURNAL, "|{solver_name}|{code}", "|{code}", JOURNALS),
     # ------------------------------------------------------------------ sweep
     Fault(
         "sweep.draws_of_member_0", SWEEP,
