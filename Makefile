@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv run lint test test-all clean
+.PHONY: venv run lint test test-all mutants clean
 
 venv: .venv/.installed
 
@@ -22,14 +22,21 @@ lint: venv
 	$(BIN)/ruff format --check .
 
 PYTEST = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+BENCHOPT_TEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/benchopt test . --skip-install
 
-# The tests that are quick; `make test-all` takes those marked slow too, and benchopt's own.
+# Lint, the tests that are quick, and benchopt's own checks.
 test: lint
 	$(PYTEST) -m "not slow"
+	$(BENCHOPT_TEST)
 
+# The same with the tests marked slow.
 test-all: lint
 	$(PYTEST)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/benchopt test . --skip-install
+	$(BENCHOPT_TEST)
+
+# Plant deliberate faults one by one; each must turn a test red.
+mutants: venv
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.mutants
 
 clean:
 	rm -rf __cache__ .pytest_cache .ruff_cache

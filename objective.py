@@ -114,14 +114,16 @@ class Objective(BaseObjective):
                 if problem.h_star is not None:
                     row["h_gap"] = solution.h - problem.h_star
                 if z is not None:
-                    row["inner_gap"] = float(np.sum((z - solution.z) ** 2))
+                    # With tasks a mean over them, like every inner product in the space of z.
+                    n_tasks = 1 if problem.tasks is None else len(solution.z)
+                    row["inner_gap"] = float(np.sum((z - solution.z.ravel()) ** 2)) / n_tasks
                     row["outer_loss"] = float(problem.evaluator.outer_value(z, x))
                 if n_iter > 0:  # no direction has been used at the start
                     exact = solution if np.array_equal(x, x_before) else self._solve(x_before, keep=False)
                     row["hypergrad_error"], row["hypergrad_cosine"] = compare(d_x, exact.gradient)
             elif z is not None:
                 row["outer_loss"] = self._outer_value(z, x)
-            if problem.metrics is not None and z is not None:
+            if problem.metrics is not None and not (z is None and solution is None):
                 row |= problem.metrics(z, x, solution)
         return row
 

@@ -3,7 +3,8 @@ from benchopt import BaseDataset
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from benchmark_utils.builders.classification import hyper_cleaning, one_hot
+from benchmark_utils.builders.classification import hyper_cleaning
+from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
 
 

@@ -4,6 +4,7 @@ from benchopt import BaseDataset
 from benchmark_utils.backends.numpy import xp
 from benchmark_utils.evaluation.fixed_point import FixedPointEvaluator
 from benchmark_utils.files import digits
+from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.parameters import flag, number
 from benchmark_utils.problem.problem import Problem
@@ -56,8 +57,8 @@ class Dataset(BaseDataset):
         (train, y_train), (test, y_test) = parts["train"], parts["test"]
         splits = {  # row i of either level is image i: the one has its pixels, the other its class
             "train": {"features": train},
-            "validation": {"targets": digits.one_hot(y_train)},
-            "test": {"features": test, "targets": digits.one_hot(y_test)},
+            "validation": {"targets": one_hot(y_train, digits.N_CLASSES)},
+            "test": {"features": test, "targets": one_hot(y_test, digits.N_CLASSES)},
         }
         k, states = digits.N_CLASSES, self.states
         shapes = {

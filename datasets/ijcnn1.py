@@ -2,8 +2,8 @@ import numpy as np
 from benchopt import BaseDataset
 from sklearn.datasets import load_svmlight_file
 
-from benchmark_utils.files.fetch import DataUnavailable, fetch
 from benchmark_utils.builders.classification import regularisation
+from benchmark_utils.files.fetch import DataUnavailable, fetch
 from benchmark_utils.problem.card import Card
 from benchmark_utils.terms.penalties import ExpRidge
 

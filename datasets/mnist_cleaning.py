@@ -5,9 +5,10 @@ from benchopt import BaseDataset
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
+from benchmark_utils.builders.classification import hyper_cleaning
 from benchmark_utils.files import mnist
 from benchmark_utils.files.fetch import DataUnavailable
-from benchmark_utils.builders.classification import hyper_cleaning, one_hot
+from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
 
 TRAIN, VALIDATION = 20000, 5000

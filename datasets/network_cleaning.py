@@ -4,6 +4,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmark_utils.backends.numpy import xp
 from benchmark_utils.files import digits
+from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.parameters import number
 from benchmark_utils.problem.problem import Problem
@@ -57,7 +58,7 @@ class Dataset(BaseDataset):
             return dict(problem=None, reason=f"{sentence} Choose another number or seed.")
         parts["train"] = parts["train"][0], noisy
         splits = {
-            name: {"features": features, "targets": digits.one_hot(y)}
+            name: {"features": features, "targets": one_hot(y, digits.N_CLASSES)}
             for name, (features, y) in parts.items()
         }
         shapes = {

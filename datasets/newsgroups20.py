@@ -10,8 +10,9 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import normalize
 
+from benchmark_utils.builders.classification import regularisation
 from benchmark_utils.files.fetch import DataUnavailable, fetch
-from benchmark_utils.builders.classification import one_hot, regularisation
+from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
 from benchmark_utils.terms.penalties import ExpRidge
 

@@ -4,6 +4,7 @@ from benchopt import BaseDataset
 from benchmark_utils.backends.numpy import xp
 from benchmark_utils.evaluation.multinomial import MultinomialEvaluator
 from benchmark_utils.files import digits
+from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.parameters import number
 from benchmark_utils.problem.problem import Problem
@@ -53,7 +54,7 @@ class Dataset(BaseDataset):
             return dict(problem=None, reason=reason)
         parts = digits.split(self.seed, train=TRAIN, validation=VALIDATION, test=TEST)
         splits = {
-            name: {"features": features, "targets": digits.one_hot(labels)}
+            name: {"features": features, "targets": one_hot(labels, digits.N_CLASSES)}
             for name, (features, labels) in parts.items()
         }
         n_poisoned = round(self.poisoned * TRAIN)

@@ -1,9 +1,9 @@
 from typing import NamedTuple
 
-from benchmark_utils.problem.projections import ball, eigenvalue_floor
 from benchmark_utils.formulas.steps import momentum, power_law, theory_or_constant
 from benchmark_utils.formulas.variance_reduction import storm
 from benchmark_utils.oracles.draws import inner, outer
+from benchmark_utils.problem.projections import ball, eigenvalue_floor
 from benchmark_utils.problem.variables import Count, Inner, Matrix, Outer
 from benchmark_utils.running.search_space import Log
 from benchmark_utils.running.solver import BilevelSolver

@@ -230,7 +230,7 @@ def on_host(solver):
 def resolved(cls, problem=None, **parameters):
     """Return a solver whose parameters have the values of a run on a problem, not yet on a backend."""
     solver = cls.get_instance(**parameters)
-    solver._take_values((problem or small_quadratic()).view)
+    solver.prepare((problem or small_quadratic()).view, Rules())
     return solver
 
 

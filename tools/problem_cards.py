@@ -27,6 +27,7 @@ Written by `python -m tools.problem_cards`; measured in float64 at the start x�
 cross-entropy of softmax(⟨a, z⟩), z* minimises G, and h(x) = F(z\\*(x)). Checkpoints report h and the test error
 at z\\*(x) (`objective_h`, `objective_test_error_exact`) beside the loss and the error at the solver's own z
 (`objective_outer_loss`, `objective_test_error`): where G is badly conditioned these are different curves.
+With tasks, a row is a task and z is that of one task.
 """
 
 

@@ -15,11 +15,6 @@ from benchmark_utils.terms.links import LINKS
 from benchmark_utils.terms.penalties import NoPenalty, Ridge
 
 
-def one_hot(labels, n_classes):
-    """Return labels 0..n_classes-1 as rows of the identity, float64."""
-    return np.eye(n_classes)[np.asarray(labels, int)]
-
-
 def regularisation(name, splits, *, penalty, init, card, outer_size, n_classes=1, **options):
     """Build a problem whose outer variable is the logarithm of ridge penalties.
 

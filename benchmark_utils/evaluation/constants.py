@@ -16,7 +16,7 @@ STEP = 0.03
 
 
 def measure(problem):
-    """Return dict of numbers measured at the start x0; absent where the problem's reference does not tell.
+    """Return dict of numbers measured at the start x0; absent where the problem's evaluator does not tell.
 
     Returns
     -------
@@ -25,6 +25,8 @@ def measure(problem):
         z0; ``noise_inner`` and ``noise_outer``, the standard deviation of one sample's gradient in z, in norm, at
         z*(x0); ``h`` and ``gradient_norm``; ``test_error`` at z*(x0).
     """
+    if problem.evaluator is None:
+        return {}
     z0, x0 = problem.init(np.random.default_rng(0))
     solution = problem.evaluator.solve(x0)
     out = {"h": solution.h, "gradient_norm": float(np.linalg.norm(solution.gradient))}
@@ -32,7 +34,7 @@ def measure(problem):
         out["test_error"] = problem.metrics(solution.z, x0, solution).get("test_error")
     if isinstance(problem.evaluator, GLMEvaluator):
         return out | _glm(problem.evaluator, z0, x0, solution)
-    return out | _quadratic(problem, x0, solution)
+    return out | (_quadratic(problem, x0, solution) if isinstance(problem.evaluator, QuadraticEvaluator) else {})
 
 
 def gradient_check(problem, n=20, seed=0):
@@ -40,8 +42,11 @@ def gradient_check(problem, n=20, seed=0):
 
     Fourth-order differences of solutions up to a hundred times more accurate than those of the checkpoints. Drawn
     are coordinates with at least a thousandth of the largest entry: those below drown in the rounding of h. Where the
-    start has fewer than ``n`` of them, places around it follow until ``n`` have been checked.
+    start has fewer than ``n`` of them, places around it follow until ``n`` have been checked. Without an evaluator the
+    result is None.
     """
+    if problem.evaluator is None:
+        return None
     reference = copy.copy(problem.evaluator)
     if isinstance(reference, GLMEvaluator):
         reference.tolerance = max(1e-2 * reference.tolerance, 1e-12)
@@ -126,7 +131,7 @@ def section(name, problem, measured, check):
         How the data set is called in a run.
     measured : dict
         From `measure`.
-    check : tuple (float, int)
+    check : tuple (float, int) or None
         From `gradient_check`.
     """
     card = problem.card
@@ -147,23 +152,26 @@ def section(name, problem, measured, check):
     if sp.issparse(features):
         share = features.nnz / (features.shape[0] * features.shape[1])
         lines.append(f"| inner features | sparse, {features.nnz:,} entries ({number(100 * share)} %) |")
-    mu, L = measured.get("mu"), measured.get("L")
-    condition = L / mu if mu else None
-    lines += [
-        f"| μ, L of G at z\\*(x₀) | {number(mu)}, {number(L)} |",
-        f"| condition number | {number(condition)} |",
-        f"| L of G at z₀ | {number(measured.get('L_start'))} |",
-        f"| noise: deviation of one sample's ∇_z G, ∇_z F at z\\*(x₀) | {number(measured.get('noise_inner'))}, "
-        f"{number(measured.get('noise_outer'))} |",
-        f"| h(x₀), ‖∇h(x₀)‖ | {number(measured['h'])}, {number(measured['gradient_norm'])} |",
-    ]
+    if "L" in measured:
+        mu, L = measured.get("mu"), measured["L"]
+        condition = L / mu if mu else None
+        lines += [
+            f"| μ, L of G at z\\*(x₀) | {number(mu)}, {number(L)} |",
+            f"| condition number | {number(condition)} |",
+            f"| L of G at z₀ | {number(measured.get('L_start'))} |",
+            f"| noise: deviation of one sample's ∇_z G, ∇_z F at z\\*(x₀) | {number(measured.get('noise_inner'))}, "
+            f"{number(measured.get('noise_outer'))} |",
+        ]
+    if "h" in measured:
+        lines.append(f"| h(x₀), ‖∇h(x₀)‖ | {number(measured['h'])}, {number(measured['gradient_norm'])} |")
+    else:
+        lines.append("| h | not known: there is no exact solution of the lower level |")
     if measured.get("test_error") is not None:
         lines.append(f"| test error at z\\*(x₀) | {number(measured['test_error'])} |")
-    lines += [
-        f"| ∇h against central differences | largest relative error of {check[1]} coordinates {check[0]:.0e} |",
-        f"| source | {card.source} |",
-        f"| licence | {card.licence} |",
-    ]
+    if check is not None:
+        error, n = check
+        lines.append(f"| ∇h against central differences | largest relative error of {n} coordinates {error:.0e} |")
+    lines += [f"| source | {card.source} |", f"| licence | {card.licence} |"]
     if card.notes:
         lines.append(f"| notes | {card.notes} |")
     for file, digest in card.hashes.items():

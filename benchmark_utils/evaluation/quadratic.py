@@ -5,6 +5,7 @@ import scipy.linalg
 
 from benchmark_utils.evaluation.solution import Solution
 
+
 class QuadraticEvaluator:
     """Closed form of ``mean_i 1/2 (a_i.z)^2 + 1/2 (b_i.x)^2 + (r_i.x)(s_i.z) + c_i.z + e_i.x`` on both levels."""
 

@@ -1,6 +1,5 @@
 """Scikit-learn's digits: 1,797 images of 8 x 8 pixels that come with the package."""
 
-import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -38,8 +37,3 @@ def split(seed, **sizes):
         )
         parts[name] = part, part_labels
     return parts | {last: (rest, labels)}
-
-
-def one_hot(labels, n_classes=N_CLASSES):
-    """Return labels 0..n_classes-1 as rows of the identity, float64."""
-    return np.eye(n_classes)[labels]

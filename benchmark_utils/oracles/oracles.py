@@ -10,11 +10,10 @@ import dataclasses
 import math
 from typing import Any
 
-from benchmark_utils.problem.projections import ball
-from benchmark_utils.problem.variables import SparseRows
 from benchmark_utils.oracles.differentiate import differentiate
 from benchmark_utils.oracles.ledger import Ledger
-from benchmark_utils.problem.variables import flatten, size_of, unflatten
+from benchmark_utils.problem.projections import ball
+from benchmark_utils.problem.variables import SparseRows, flatten, size_of, unflatten
 
 #: Batch that stands for all samples of a level.
 FULL = "full"
@@ -115,8 +114,9 @@ class Oracles:
         term, want = spec.terms[level], frozenset(names)
         if want <= term.closed_forms:
             out = term.derivatives(xp, want, of_z(z), of_x(x), of_z(v), rows, weights)
-            shaped = {"grad_z": tasks, "hvp": tasks, "grad_x": False, "cross": False}
-            return [flatten(xp, out[k], leading=shaped[k]) if k in shaped else out[k] for k in names]
+            of = {"grad_z": 0, "hvp": 0, "grad_x": 1, "cross": 1}
+            flat = lambda k: flatten(xp, out[k], leading=tasks and of[k] == 0, shape=spec.shapes[of[k]])
+            return [flat(k) if k in of else out[k] for k in names]
         value = lambda z, x: term.value(xp, of_z(z), of_x(x), rows, weights)
         by_task = lambda z, x: term.sample_values(xp, of_z(z), of_x(x), rows)
         out = differentiate(self.bk, want, value, by_task if tasks else None, term.is_map, z, x, v, weights)
@@ -266,7 +266,7 @@ class Oracles:
         if feasible is None:
             return x
         xp, shape = self.bk.xp, self.spec.shapes[1]
-        return flatten(xp, feasible.project(xp, unflatten(xp, x, shape), self.data["feasible"]))
+        return flatten(xp, feasible.project(xp, unflatten(xp, x, shape), self.data["feasible"]), shape=shape)
 
 
 def _identity(xp, vector):

@@ -24,12 +24,15 @@ def unflatten(xp, vector, shape, leading=False):
     return {name: piece.reshape((*head, *s)) for (name, s), piece in zip(shape.items(), pieces, strict=True)}
 
 
-def flatten(xp, variable, leading=False):
-    """Return the flat vector of a variable, or the table of vectors: the inverse of `unflatten`."""
+def flatten(xp, variable, leading=False, shape=None):
+    """Return the flat vector of a variable, or the table of vectors: the inverse of `unflatten`.
+
+    The entries of a dict follow the order of ``shape`` where it is given (tree functions of JAX sort the keys).
+    """
     flat = lambda a: a.reshape((*a.shape[:1], -1)) if leading else a.reshape((-1,))
     if not isinstance(variable, dict):
         return flat(variable)
-    return xp.concat([flat(piece) for piece in variable.values()], axis=-1)
+    return xp.concat([flat(variable[name]) for name in shape or variable], axis=-1)
 
 
 class SparseRows(NamedTuple):
@@ -78,7 +81,7 @@ class Role:
 Inner, Outer, Count = Role(("z",)), Role(("x",)), Role(())
 
 
-def Memory(blocks=None, **columns):  # noqa: N802  reads like the other roles
+def Memory(blocks=None, **columns):
     """Return the role of a memory table: one row for each block of the level ``blocks``, or one row without an axis.
 
     Parameters
@@ -90,7 +93,7 @@ def Memory(blocks=None, **columns):  # noqa: N802  reads like the other roles
     return Role(() if blocks is None else (blocks,), columns)
 
 
-def Matrix(rows, columns):  # noqa: N802
+def Matrix(rows, columns):
     """Return the role of a dense matrix; ``rows`` and ``columns`` are "z" or "x"."""
     return Role((rows, columns))
 

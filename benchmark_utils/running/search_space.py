@@ -115,7 +115,7 @@ def why_bad_values(solver_class, values):
     for name, value in values.items():
         default = solver_class.parameters[name][0]
         space, words = solver_class.search_space.get(name), solver_class.choices.get(name)
-        if isinstance(space, Choice) and words is None:  # a search may be over some of the words only
+        if isinstance(space, Choice) and words is None:
             words = space.options
         whole = isinstance(space, Int) or (isinstance(default, int) and not isinstance(default, bool))
         if name in ("backend", "batch_size"):

@@ -7,10 +7,9 @@ A transcription is a file of tests/papers with the name of the solver's file and
 ``step(s, o, hp, d, k)``
     The state after one more iteration, with the direction d_x that was used.
 
-``o`` are the oracles below, ``hp`` the dict of hyper-parameters, ``d`` the draws of the iteration by
-role, ``k`` the dict of all other parameters; a period is a number of iterations there. The problems
-are written out here once more, so that nothing but the rows, the order in which they are cut into
-blocks and the draws is shared with the solver.
+``o`` are the oracles below, ``hp`` the dict of hyper-parameters, ``d`` the draws of the iteration
+by role, ``k`` the dict of all other parameters; a period is a number of iterations there. The
+problems are written out here once more: a transcription shares only rows and draws with the solver.
 """
 
 import dataclasses
@@ -34,19 +33,19 @@ N_ITERATIONS, SEED, TOLERANCE = 20, 3, 1e-10
 N_INNER, N_OUTER, BATCH = 70, 50, 16  # 5 blocks of G, the last of 6 rows; 4 of F, the last of 2
 BOX = 0.5
 
-#: Where a number stands for all solvers; none is 1 and no two are equal, so that none may be missing.
+#: Hyper-parameters of all solvers: none is 1 and no two are equal, so that each of them shows.
 NUMBERS = {
     "step_size": 0.3, "outer_ratio": 0.8, "linear_ratio": 0.7, "neumann_ratio": 0.6,
     "neumann_step": 0.25, "inner_ratio": 0.9, "momentum": 0.4, "theta": 0.35,
     "square_memory": 0.85, "scaling_floor": 0.02, "penalty": 2.5, "penalty_start": 1.5,
-    "barrier_weight": 0.45, "smoothing": 0.05, "delta": 0.04, "decay_offset": 7.0, "radius": 1.1,
-    "mu": 0.55,
+    "barrier_weight": 0.95, "smoothing": 0.3, "delta": 0.04, "decay_offset": 7.0, "radius": 0.8,
+    "mu": 0.3,
 }  # fmt: skip
-#: Lengths that keep the runs short; caps and periods are reached within them.
+#: Lengths that keep the runs short, no two of one solver equal; caps and periods are reached.
 INTEGERS = {
-    "batch_size": BATCH, "n_inner_steps": 3, "n_linear_steps": 3, "n_neumann_steps": 4,
-    "n_directions": 2, "max_inner_steps": 6, "max_steps": 5, "n_steps": 4, "growth_period": 4,
-    "ramp": 12, "largest_batch": 3, "period": 3, "truncation": 2,
+    "batch_size": BATCH, "n_inner_steps": 3, "n_linear_steps": 4, "n_neumann_steps": 4,
+    "n_directions": 2, "max_inner_steps": 6, "max_steps": 5, "n_steps": 3, "growth_period": 5,
+    "ramp": 12, "largest_batch": 5, "period": 6, "truncation": 2,
 }  # fmt: skip
 
 
@@ -64,12 +63,13 @@ def quadratic():
 
 
 @functools.cache
-def cleaning(ridge=0.05, n_features=4, n_classes=3):
+def cleaning(ridge=0.1, n_features=4, n_classes=3):
     """Return hyper-cleaning of three classes, whose H and C depend on z and on x."""
     rng = np.random.default_rng(5)
 
     def split(n):
-        return 1.5 * rng.standard_normal((n, n_features)), np.eye(n_classes)[rng.integers(n_classes, size=n)]
+        labels = rng.integers(n_classes, size=n)
+        return 1.5 * rng.standard_normal((n, n_features)), np.eye(n_classes)[labels]
 
     splits, p = {"train": split(N_INNER), "validation": split(N_OUTER)}, n_features * n_classes
     return hyper_cleaning(
@@ -111,7 +111,7 @@ class NumpyOracles:
     def grad_x(self, z, x, batch):
         return self.of("inner", "x", z, x, batch)
 
-    def G(self, z, x, batch):  # noqa: N802
+    def G(self, z, x, batch):
         return self.of("inner", "value", z, x, batch)
 
     def hessian(self, z, x, batch):
@@ -126,13 +126,13 @@ class NumpyOracles:
     def cross(self, z, x, v, batch):
         return self.cross_matrix(z, x, batch) @ v
 
-    def F(self, z, x, batch):  # noqa: N802
+    def F(self, z, x, batch):
         return self.of("outer", "value", z, x, batch)
 
-    def F_z(self, z, x, batch):  # noqa: N802
+    def F_z(self, z, x, batch):
         return self.of("outer", "z", z, x, batch)
 
-    def F_x(self, z, x, batch):  # noqa: N802
+    def F_x(self, z, x, batch):
         return self.of("outer", "x", z, x, batch)
 
     def project(self, x):
@@ -156,7 +156,7 @@ class QuadraticOracles(NumpyOracles):
 
 
 class CleaningOracles(NumpyOracles):
-    """G = sum_i w_i sigmoid(x_i) loss_i(z) + 0.05 ‖z‖^2 and F = sum_i w_i loss_i(z), cross-entropies."""
+    """G = sum_i w_i sigmoid(x_i) loss_i(z) + 0.1 ‖z‖^2, F = sum_i w_i loss_i(z); cross-entropy."""
 
     def inner(self, name, z, x, w, features, targets, ids):
         sigmoid = 1 / (1 + np.exp(-x[ids]))
@@ -164,9 +164,9 @@ class CleaningOracles(NumpyOracles):
         loss, residual, share = self.losses(z, features, targets)
         gradients = np.einsum("ij,ic->ijc", features, residual).reshape(len(w), -1)
         if name == "value":
-            return (w * sigmoid) @ loss + 0.05 * z @ z
+            return (w * sigmoid) @ loss + 0.1 * z @ z
         if name == "z":
-            return (w * sigmoid) @ gradients + 0.1 * z
+            return (w * sigmoid) @ gradients + 0.2 * z
         if name == "x":
             out = np.zeros_like(x)
             out[ids] = w * slope * loss
@@ -178,11 +178,12 @@ class CleaningOracles(NumpyOracles):
         curvature = np.einsum("ic,cd->icd", share, np.eye(share.shape[1]))
         curvature -= np.einsum("ic,id->icd", share, share)
         H = np.einsum("i,ij,ik,icd->jckd", w * sigmoid, features, features, curvature)
-        return H.reshape(len(z), len(z)) + 0.1 * np.eye(len(z))
+        return H.reshape(len(z), len(z)) + 0.2 * np.eye(len(z))
 
     def outer(self, name, z, x, w, features, targets, ids):
         loss, residual, _ = self.losses(z, features, targets)
-        return {"value": w @ loss, "z": (features.T @ (w[:, None] * residual)).ravel(), "x": 0 * x}[name]
+        gradient = features.T @ (w[:, None] * residual)
+        return {"value": w @ loss, "z": gradient.ravel(), "x": 0 * x}[name]
 
     @staticmethod
     def losses(z, features, targets):
@@ -213,26 +214,27 @@ def parameters_of(cls, **changes):
 
 
 def cases():
-    """Return (file, problem, changes): the defaults, then every other word of every choice in turn."""
+    """Return (file, problem, changes): the defaults, then every other word of every choice."""
     out = []
     for stem, cls in sorted(helpers.step_solvers().items()):
         changes = [{}, {"box": BOX}]
-        if cls.parameters["batch_size"] == ["full"]:
-            changes.append({"batch_size": BATCH})
+        batch = {"batch_size": BATCH} if cls.parameters.get("batch_size") == ["full"] else {}
+        if batch:
+            changes.append(batch)
         for name, words in cls.choices.items():
             others = [word for word in words if word != cls.parameters[name][0]]
-            values = [INTEGERS[name] if word is int else word for word in others]
-            changes += [{name: value, "batch_size": BATCH} for value in values]
+            changes += [{name: INTEGERS[name] if word is int else word, **batch} for word in others]
         for problem in PROBLEMS:
             for change in changes:
                 if "box" not in change or problem == "quadratic":
-                    id = "-".join([stem, problem, *(f"{name}={value}" for name, value in change.items())])
+                    words = (f"{name}={value}" for name, value in change.items())
+                    id = "-".join([stem, problem, *words])
                     out.append(pytest.param(stem, problem, change, id=id))
     return out
 
 
 def iterates_of_solver(solver):
-    """Yield z, x and d_x of a solver at its start, after each iteration."""
+    """Yield z, x and d_x of a solver after each iteration."""
     state = run_loop.begin(solver.program)
     for _ in range(N_ITERATIONS):
         state = run_loop.advance(solver.program, state, 1)
@@ -253,17 +255,17 @@ def one_epoch(plan):
     return int(np.ceil((N_INNER + N_OUTER) / (BATCH * drawn)))
 
 
-@pytest.mark.parametrize(("stem_of_file", "problem_of_case", "changes"), cases())
-def test_solver_follows_its_transcription(stem_of_file, problem_of_case, changes):
-    cls, path = helpers.step_solvers()[stem_of_file], PAPERS / f"{stem_of_file}.py"
+@pytest.mark.parametrize(("file", "kind", "changes"), cases())
+def test_solver_follows_its_transcription(file, kind, changes):
+    cls, path = helpers.step_solvers()[file], PAPERS / f"{file}.py"
     assert path.exists(), (
-        f"{cls.name} has no transcription; add tests/papers/{path.name} with start and step, from the equations "
-        f"of the paper (see {__name__}.py)."
+        f"{cls.name} has no transcription; add tests/papers/{path.name} with start and step, "
+        "written from the equations of the paper (see the first lines of this file)."
     )
     changes = dict(changes)
     box = changes.pop("box", None)
     k = parameters_of(cls, **changes)
-    make_problem, make_oracles = PROBLEMS[problem_of_case]
+    make_problem, make_oracles = PROBLEMS[kind]
     problem = make_problem()
     if box is not None:
         problem = dataclasses.replace(problem, feasible_set=Box(-box, box))
@@ -278,7 +280,7 @@ def test_solver_follows_its_transcription(stem_of_file, problem_of_case, changes
     for draw in solver.plan.values():
         assert draw.kind != "bernoulli" or draw.bounds == (1 / k["period"],)
     hp = {name: k.pop(name) for name, space in cls.search_space.items() if isinstance(space, Log)}
-    full = k["batch_size"] == "full"
+    full = k.get("batch_size", "full") == "full"
     sizes = {"inner": N_INNER, "outer": N_OUTER} if full else {"inner": BATCH, "outer": BATCH}
     oracles = make_oracles(problem, sizes, box)
     start = problem.init(np.random.default_rng(SEED))
@@ -293,9 +295,8 @@ def test_solver_follows_its_transcription(stem_of_file, problem_of_case, changes
         for name in ("z", "x", "d_x"):
             scale = np.abs(expected[name]).max()
             error = np.abs(found[name] - expected[name]).max()
-            assert error <= TOLERANCE * scale, (
-                f"{name} of {cls.name} is {error:.1e} off after iteration {t + 1} (largest entry {scale:.1e})."
-            )
+            where = f"{name} of {cls.name} after iteration {t + 1}"
+            assert error <= TOLERANCE * scale, f"{where} is {error:.1e} off {scale:.1e}."
     assert box is None or oracles.n_clipped > 0, "the box was not reached; widen the steps"
 
 

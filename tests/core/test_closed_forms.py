@@ -75,9 +75,7 @@ def test_stated_derivatives_equal_automatic_ones(name, backend):
     case = CASES[name]()
     term = case[0]
     assert term.closed_forms
-    stated, automatic = (
-        make_oracles(problem_of(t, case), backend, BATCH) for t in (term, differentiated(term))
-    )
+    stated, automatic = (make_oracles(problem_of(t, case), backend, BATCH) for t in (term, differentiated(term)))
     assert not automatic.spec.terms["inner"].closed_forms
     rng = np.random.default_rng(1)
     p, d = int(np.prod(case[2])), case[3]
@@ -87,9 +85,7 @@ def test_stated_derivatives_equal_automatic_ones(name, backend):
         if term.is_map and call in ("grad_inner_x", "grad_inner_both", "value_inner", "grad_outer", "value_outer"):
             continue  # a map has no value, and F is another term
         for batch in ids:
-            found, exact = (
-                [o.bk.to_numpy(a) for a in function(o, z, x, v, batch)] for o in (stated, automatic)
-            )
+            found, exact = ([o.bk.to_numpy(a) for a in function(o, z, x, v, batch)] for o in (stated, automatic))
             for a, b in zip(found, exact, strict=True):
                 assert a.shape == b.shape
                 assert_allclose(a, b, rtol=1e-12, atol=1e-12, err_msg=f"{call} on batch {batch}")

@@ -79,9 +79,7 @@ def test_solution_solves_both_systems_and_does_not_depend_on_the_start(problems,
     shaped = unflatten(xp, x, problem.outer_shape)
     rows = {level: numbered(problem.rows(level)) for level in ("inner", "outer")}
     weights = {level: uniform(rows[level]) for level in rows}
-    ask = lambda level, want: getattr(problem, level).derivatives(
-        xp, want, z, shaped, v, rows[level], weights[level]
-    )
+    ask = lambda level, want: getattr(problem, level).derivatives(xp, want, z, shaped, v, rows[level], weights[level])
     lower, upper = ask("inner", {"grad_z", "hvp"}), ask("outer", {"grad_z", "value"})
     assert_allclose(lower["grad_z"], 0, atol=1e-11)
     assert_allclose(lower["hvp"] + upper["grad_z"], 0, atol=1e-11)
@@ -105,8 +103,7 @@ def test_a_projected_step_of_the_attack_harms_the_classifier(problems):
     moved = flatten(xp, problem.feasible_set.project(xp, moved, problem.feasible_arrays))
     end = problem.evaluator.solve(moved, start)
     before, after = (
-        problem.metrics(at.z, where, at)["validation_error_exact"]
-        for at, where in ((start, x), (end, moved))
+        problem.metrics(at.z, where, at)["validation_error_exact"] for at, where in ((start, x), (end, moved))
     )
     assert end.h < start.h
     assert after > before
@@ -332,9 +329,7 @@ def test_every_array_is_held_once(problems):
             assert not any(np.shares_memory(one, other) for other in arrays[:i])
         assert problem.check() is None
     poisoned = problems["poisoned_digits"]
-    assert np.shares_memory(
-        poisoned.feasible_arrays["images"], poisoned.splits["train"]["features"]
-    )
+    assert np.shares_memory(poisoned.feasible_arrays["images"], poisoned.splits["train"]["features"])
     assert set(problems["equilibrium_digits"].splits["validation"]) == {"targets"}
 
 

@@ -37,15 +37,18 @@ def point(p, d):
 
 def result(problem, **changes):
     """Return what a solver would hand to the objective."""
-    return dict(
-        point(problem.inner_size, problem.outer_size),
-        counts=COUNTS,
-        n_iter=5,
-        compile_time=1.25,
-        diverged=False,
-        hyper_parameters={"step_size": 0.25, "outer_ratio": 4.0},
-        run_facts={},
-    ) | changes
+    return (
+        dict(
+            point(problem.inner_size, problem.outer_size),
+            counts=COUNTS,
+            n_iter=5,
+            compile_time=1.25,
+            diverged=False,
+            hyper_parameters={"step_size": 0.25, "outer_ratio": 4.0},
+            run_facts={},
+        )
+        | changes
+    )
 
 
 def objective_for(problem):
@@ -195,7 +198,9 @@ def test_without_an_evaluator_what_is_not_known_is_nan():
 def cleaning_problem(n=40, m=30, n_features=5, n_classes=3):
     """Return a small hyper-cleaning problem with a test split and the true labels of its training rows."""
     rng = np.random.default_rng(3)
-    features = {name: rng.standard_normal((k, n_features)) for name, k in (("train", n), ("validation", m), ("test", 25))}
+    features = {
+        name: rng.standard_normal((k, n_features)) for name, k in (("train", n), ("validation", m), ("test", 25))
+    }
     mixing = rng.standard_normal((n_features, n_classes))
     labels = {name: (rows @ mixing).argmax(axis=1) for name, rows in features.items()}
     clean = rng.random(n) < 0.6

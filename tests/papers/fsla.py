@@ -22,6 +22,4 @@ def step(s, o, hp, d, k):
         z_k, v_k, x_old = s["z"], s["v"], s["x_old"]
         old = o.F_x(z_k, x_old, d["f_x"]) + o.cross(z_k, x_old, v_k, d["x"])
         d_x = d_x + (1 - a) * (s["d_x"] - old)
-    return dict(
-        z=z, v=v, x=o.project(x - rho / hp["outer_ratio"] * d_x), d_x=d_x, t=t + 1, x_old=x
-    )
+    return dict(z=z, v=v, x=o.project(x - rho / hp["outer_ratio"] * d_x), d_x=d_x, t=t + 1, x_old=x)
