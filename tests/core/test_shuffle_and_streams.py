@@ -1,7 +1,7 @@
 """Rows are shuffled once by the data seed; streams of roles are independent and can be looked at."""
 
 import numpy as np
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmark_utils.oracles.blocks import Partition, make_blocks
 from benchmark_utils.oracles.draws import DrawStreams, bernoulli, inner, integers, normal, outer
@@ -21,6 +21,15 @@ def test_rows_are_shuffled_by_the_seed_and_not_by_the_size_of_the_blocks():
     assert np.mean(first == order(200, 16, seed=2)) < 0.05
     for batch_size in (1, 7, 200, "full"):
         assert_array_equal(order(200, batch_size, seed=1), first)
+
+
+def test_every_row_weighs_the_same_and_padding_nothing():
+    for n, batch_size in ((22, 5), (20, 5), (7, 7), (9, 1)):
+        part = Partition.of(n, batch_size)
+        weights = make_blocks({"a": np.ones(n)}, part, seed=1).weights
+        assert_allclose(np.sort(weights.ravel())[-n:], part.n_blocks / n, rtol=1e-15)
+        assert not np.sort(weights.ravel())[:-n].any()
+        assert_allclose(weights.sum(axis=1).mean(), 1, rtol=1e-15)
 
 
 def test_no_two_roles_have_the_same_draws():

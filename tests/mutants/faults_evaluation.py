@@ -30,7 +30,7 @@ FAULTS = (
         "if self._last is not None and np.linalg.norm(x - getattr(self, 'at', x + 1)) < 0.1:\n"
         "            return self._last\n        self.at = x\n        start = self._last if",
     ),
-    column("inner_gap_not_squared", "float(np.sum((z - solution.z) ** 2))", "float(np.linalg.norm(z - solution.z))"),
+    column("inner_gap_not_squared", "float(np.sum((z - solution.z.ravel()) ** 2))", "float(np.linalg.norm(z - solution.z.ravel()))"),
     column("sign_of_h_gap", "solution.h - problem.h_star", "problem.h_star - solution.h"),
     column("direction_compared_at_x", "self._solve(x_before, keep=False)", "solution"),
     column("error_over_the_norm_of_the_direction", "/ norm) if", "/ other) if"),

@@ -17,8 +17,9 @@ TORCH = "benchmark_utils/backends/torch/eager.py"
 
 AVERAGE = "tests/core/test_blocks_and_draws.py -k 'full_sum and simulated and torch'"
 STREAMS = "tests/core/test_shuffle_and_streams.py"
+EARLY = "tests/core/test_counts_known_early.py -k jax"
 POINTS = "tests/core/test_several_points.py -k 'equal_calls and jax'"
-CLOSED = "tests/core/test_closed_forms.py -k 'torch and dense and (logistic or quadratic)'"
+CLOSED = "tests/core/test_closed_forms.py -k 'torch and logistic and dense'"
 MAPS = "tests/core/test_closed_forms.py -k 'torch and affine'"
 FIXED_POINT = "tests/core/test_problem_shapes.py -k 'fixed_point_residual and torch'"
 CONTROL_FLOW = "tests/contract/test_ledger.py -k 'control_flow and torch'"
@@ -57,13 +58,13 @@ FAULTS = (
         "[:, None] * batch_size", "[:, None] * 0",
         "tests/core/test_problem_shapes.py -k 'sparse_rows_give and grad_inner and torch'",
     ),
-    Fault("oracles.at_points_counts_once", JAX, "ledger.add(static, n)", "ledger.add(static, 1)", POINTS),
+    Fault("oracles.at_points_counts_once", JAX, "ledger.add(static, n)", "ledger.add(static, 1)", EARLY),
     Fault("oracles.vmap_counts_once", JAX, "total = total.sum()", "total = total[0]", POINTS),
     Fault(
         "oracles.loop_counts_once", JAX,
         "for name, count in spent.items() if isinstance(count, int)}, n)",
         "for name, count in spent.items() if isinstance(count, int)}, 1)",
-        "tests/contract/test_ledger.py -k 'full_batches and jax'",
+        EARLY,
     ),
     Fault(
         "oracles.both_branches_counted", TORCH,
@@ -112,7 +113,8 @@ FAULTS = (
     ),
     Fault(
         "terms.quadratic_cross_sign", "benchmark_utils/terms/quadratic.py",
-        'out["cross"] = (w * (rows["s"]', 'out["cross"] = -(w * (rows["s"]', CLOSED,
+        'out["cross"] = (w * (rows["s"]', 'out["cross"] = -(w * (rows["s"]',
+        "tests/core/test_closed_forms.py -k 'torch and quadratic'",
     ),
     Fault(
         "terms.slope_of_tanh", "benchmark_utils/terms/network.py",
@@ -122,14 +124,14 @@ FAULTS = (
     Fault(
         "terms.noise_reaches_the_predictions_once", "benchmark_utils/terms/poisoned.py",
         "_outer(second, z) + _outer(first, v)", "_outer(second, z)",
-        EMBEDDED + "'closed_forms and poison'",
+        EMBEDDED + "'closed_forms and poisoned'",
     ),
     Fault(
         "terms.projection_stops_early", "benchmark_utils/problem/sets.py",
         "NEWTON_STEPS = 12", "NEWTON_STEPS = 1", EMBEDDED + "dykstras",
     ),
     # ------------------------------------------------------------------ blocks and draws
-    Fault("blocks.ragged_weights", BLOCKS, "np.full(n, n_blocks / n)", "np.full(n, 1 / b)", AVERAGE),
+    Fault("blocks.ragged_weights", BLOCKS, "np.full(n, n_blocks / n)", "np.full(n, 1 / b)", STREAMS),
     Fault(
         "blocks.no_shuffle", BLOCKS,
         "np.random.default_rng(seed).permutation(n)", "np.arange(n)", STREAMS,
