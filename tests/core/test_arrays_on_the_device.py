@@ -50,7 +50,8 @@ def test_arrays_have_the_precision_of_the_rules(precision, backend):
     """One problem is put on a device in both precisions, the other one before."""
     problem, other = helpers.small_quadratic(), {"float32": "float64", "float64": "float32"}
     for each in (other[precision], precision):
-        solver = helpers.make_solver(SOBA, problem, 1, precision=each, backend=backend, batch_size=16)
+        common = dict(backend=backend, batch_size=16)
+        solver = helpers.make_solver(SOBA, problem, 1, precision=each, **common)
         data = solver.program.data
         arrays = [*data["inner"].arrays.values(), data["outer"].weights, solver.bk.zeros((2,))]
         arrays.append(solver.bk.asarray(np.ones(2)))

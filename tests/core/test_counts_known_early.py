@@ -21,9 +21,8 @@ def calls(oracles, z, x):
 def test_static_counts_are_multiplied(how, times, backend):
     oracles = helpers.make_oracles(helpers.small_quadratic(), backend, "full")
     xp, rng, factor = oracles.bk.xp, np.random.default_rng(0), times
-    points = [
-        tuple(oracles.bk.asarray(rng.standard_normal(size)) for size in (6, 4)) for _ in range(times)
-    ]
+    point = lambda: tuple(oracles.bk.asarray(rng.standard_normal(size)) for size in (6, 4))
+    points = [point() for _ in range(times)]
     if how == "at points":
         oracles.at_points(lambda z, x: calls(oracles, z, x), *points)
     elif how == "along an axis":

@@ -1,4 +1,4 @@
-"""A killed run goes on from its file: every row once, at its own time; the file is its own and goes."""
+"""A killed run goes on from its file: every row once, at its own time; then the file is gone."""
 
 import time
 
@@ -20,12 +20,12 @@ class Runner:
 
     def __init__(self, folder, key="one", backend="torch", name="soba"):
         problem, cls = helpers.small_quadratic(), helpers.solver_classes()[name]
-        self.solver = helpers.make_solver(
-            cls, problem, N_ITER, precision="float64", backend=backend, batch_size=16
-        )
+        common = dict(backend=backend, batch_size=16)
+        self.solver = helpers.make_solver(cls, problem, N_ITER, precision="float64", **common)
         self.objective = helpers.objective_class().get_instance()
         self.objective.set_data(problem)
-        self.journal = self.objective.journal = self.solver.journal = Journal(key, folder, every=0.0)
+        journal = Journal(key, folder, every=0.0)
+        self.objective.journal = self.solver.journal = journal
         self.rows, self.times, self.kill_after = [], [], None
 
     def __call__(self):
@@ -81,7 +81,11 @@ def test_a_file_is_taken_up_by_the_same_run_alone(tmp_path):
         return journal
 
     opened().record({"n_iter": 0}, 0.25, lambda: "state", None)
-    assert opened().load() == {"state": "state", "rows": [({"n_iter": 0}, 0.25)], "warm_start": None}
+    assert opened().load() == {
+        "state": "state",
+        "rows": [({"n_iter": 0}, 0.25)],
+        "warm_start": None,
+    }
     for other in (dict(key="two"), dict(solver="SOBA[step_size=2]"), dict(code="b")):
         assert opened(**other).load() is None, other
 

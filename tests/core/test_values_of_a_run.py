@@ -1,4 +1,4 @@
-"""Which value a parameter has in a run: the user's, the tuned one, or the start of its range; and the seed."""
+"""Values in a run: the user's, the tuned one, or the start of the range; the seed's draws."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,8 @@ def test_what_the_user_gives_counts(tuned):
 
 def test_repetitions_draw_with_their_own_seeds(backend):
     problem, cls = helpers.small_quadratic(), helpers.solver_classes()["soba"]
-    solver = helpers.make_solver(cls, problem, 5, precision="float64", backend=backend, batch_size=16)
+    common = dict(precision="float64", backend=backend, batch_size=16)
+    solver = helpers.make_solver(cls, problem, 5, **common)
     found = []
     for seed in (0, 1, 0):
         helpers.at_start(solver, problem, seed, **solver.rules._asdict())

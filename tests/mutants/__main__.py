@@ -19,10 +19,10 @@ from .copies import ROOT, import_frameworks, make_copy, run_all
 
 
 def chosen(names):
-    """Return the faults that the names stand for; ends with a sentence where one stands for none."""
+    """Return the faults that names stand for; ends with a sentence where one stands for none."""
     for name in names:
         if not any(fault.name.startswith(name) for fault in FAULTS):
-            raise SystemExit(f"no fault is called {name}; `python -m tests.mutants --list` shows all.")
+            raise SystemExit(f"no fault is called {name}; --list shows all.")
     return [f for f in FAULTS if not names or f.name.startswith(tuple(names))]
 
 
@@ -45,7 +45,7 @@ def told(fault, clean, outcome=None):
 def main(arguments=None):
     """Run the faults and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", help="faults, or beginnings of their names; all if absent")
+    parser.add_argument("names", nargs="*", help="faults, or beginnings of their names")
     parser.add_argument("--jobs", type=int, default=1, choices=(1, 2), help="runs at a time")
     parser.add_argument("--list", action="store_true", help="name the faults and run nothing")
     parser.add_argument("--output", action="store_true", help="show what pytest said where not red")
@@ -84,7 +84,7 @@ def run(faults, copies, show):
     for tests, outcome in run_all([(tests, tests, None) for tests in targets], copies):
         clean[tests] = outcome
         if outcome.status != "green":
-            print(f"clean copy: `{tests}` is {outcome.status} ({outcome.seconds:.1f} s)", flush=True)
+            print(f"clean copy: `{tests}` is {outcome.status}", flush=True)
     rest = []
     for fault in faults:
         if clean[fault.tests].status == "green":

@@ -58,7 +58,10 @@ FAULTS = (
         "[:, None] * batch_size", "[:, None] * 0",
         "tests/core/test_problem_shapes.py -k 'sparse_rows_give and grad_inner and torch'",
     ),
-    Fault("oracles.at_points_counts_once", JAX, "ledger.add(static, n)", "ledger.add(static, 1)", EARLY),
+    Fault(
+        "oracles.at_points_counts_once", JAX, "ledger.add(static, n)", "ledger.add(static, 1)",
+        EARLY,
+    ),
     Fault("oracles.vmap_counts_once", JAX, "total = total.sum()", "total = total[0]", POINTS),
     Fault(
         "oracles.loop_counts_once", JAX,
@@ -109,7 +112,8 @@ FAULTS = (
     ),
     Fault(
         "terms.penalty_without_its_half", "benchmark_utils/terms/penalties.py",
-        "return 0.5 * self.scale * xp.sum(xp.exp(x)", "return self.scale * xp.sum(xp.exp(x)", CLOSED,
+        "return 0.5 * self.scale * xp.sum(xp.exp(x)", "return self.scale * xp.sum(xp.exp(x)",
+        CLOSED,
     ),
     Fault(
         "terms.quadratic_cross_sign", "benchmark_utils/terms/quadratic.py",
@@ -131,14 +135,16 @@ FAULTS = (
         "NEWTON_STEPS = 12", "NEWTON_STEPS = 1", EMBEDDED + "dykstras",
     ),
     # ------------------------------------------------------------------ blocks and draws
-    Fault("blocks.ragged_weights", BLOCKS, "np.full(n, n_blocks / n)", "np.full(n, 1 / b)", STREAMS),
+    Fault(
+        "blocks.ragged_weights", BLOCKS, "np.full(n, n_blocks / n)", "np.full(n, 1 / b)", STREAMS,
+    ),
     Fault(
         "blocks.no_shuffle", BLOCKS,
         "np.random.default_rng(seed).permutation(n)", "np.arange(n)", STREAMS,
     ),
     Fault(
-        "blocks.padding_counts_as_rows", BLOCKS,
-        "n_samples - (n_blocks - 1) * int(b)", "int(b)", "tests/core/test_blocks_and_draws.py -k exactly_one",
+        "blocks.padding_counts_as_rows", BLOCKS, "n_samples - (n_blocks - 1) * int(b)", "int(b)",
+        "tests/core/test_blocks_and_draws.py -k exactly_one",
     ),
     Fault("draws.one_seed_for_all_roles", DRAWS, "zlib.crc32(role.encode())", "0", STREAMS),
     Fault(
@@ -146,14 +152,29 @@ FAULTS = (
         "tests/core/test_blocks_and_draws.py -k role_more",
     ),
     Fault("draws.peek_moves_on", DRAWS, "self.go_to(position) return", "return", STREAMS),
-    Fault("draws.upper_bound_included", DRAWS, "(*draw.bounds,", "(*draw.bounds, endpoint=True,", STREAMS),
+    Fault(
+        "draws.upper_bound_included", DRAWS, "(*draw.bounds,", "(*draw.bounds, endpoint=True,",
+        STREAMS,
+    ),
     Fault("draws.probability_of_zero", DRAWS, "< draw.bounds[0]", "> draw.bounds[0]", STREAMS),
     # ------------------------------------------------------------------ formulas
-    Fault("formulas.cg_one_step_short", LINEAR, "oracles.repeat(n, step,", "oracles.repeat(n - 1, step,", SYSTEMS),
-    Fault("formulas.shia_one_term_short", LINEAR, "oracles.repeat(n, term,", "oracles.repeat(n - 1, term,", SYSTEMS),
-    Fault("formulas.hia_one_product_more", LINEAR, "oracles.repeat(length,", "oracles.repeat(length + 1,", SYSTEMS),
+    Fault(
+        "formulas.cg_one_step_short", LINEAR, "oracles.repeat(n, step,",
+        "oracles.repeat(n - 1, step,", SYSTEMS,
+    ),
+    Fault(
+        "formulas.shia_one_term_short", LINEAR, "oracles.repeat(n, term,",
+        "oracles.repeat(n - 1, term,", SYSTEMS,
+    ),
+    Fault(
+        "formulas.hia_one_product_more", LINEAR, "oracles.repeat(length,",
+        "oracles.repeat(length + 1,", SYSTEMS,
+    ),
     Fault("formulas.hia_factor", LINEAR, "return -n * eta", "return -eta", SYSTEMS),
-    Fault("formulas.implicit_sign", HYPERGRADIENT, "F_x + oracles.cross(", "F_x - oracles.cross(", LIMITS),
+    Fault(
+        "formulas.implicit_sign", HYPERGRADIENT, "F_x + oracles.cross(", "F_x - oracles.cross(",
+        LIMITS,
+    ),
     Fault(
         "formulas.storm_weight", REDUCTION,
         "new + (1 - a) * (d - old)", "new + a * (d - old)", TRANSCRIBED + "mrbo",
@@ -163,12 +184,18 @@ FAULTS = (
         "(1 - a) * d + a * new", "a * d + (1 - a) * new",
         "tests/contract/test_variance_reduction.py -k 'without_memory and torch'",
     ),
-    Fault("formulas.sarah_sign", REDUCTION, "return d + new - old", "return d + old - new", TRANSCRIBED + "srba"),
+    Fault(
+        "formulas.sarah_sign", REDUCTION, "return d + new - old", "return d + old - new",
+        TRANSCRIBED + "srba",
+    ),
     Fault(
         "formulas.schedule_one_late", STEPS, "(t + 1 + 0 * c)", "(t + 2 + 0 * c)",
         TRANSCRIBED + "soba",
     ),
-    Fault("formulas.first_direction_with_memory", STEPS, "backend.select(t == 0, 1.0, a)", "a", STARTS),
+    Fault(
+        "formulas.first_direction_with_memory", STEPS, "backend.select(t == 0, 1.0, a)", "a",
+        STARTS,
+    ),
     Fault(
         "formulas.lbfgs_looks_at_the_largest_entry", "benchmark_utils/formulas/lbfgs.py",
         "if np.linalg.norm(gradient) <= tolerance", "if np.abs(gradient).max() <= tolerance",
@@ -181,13 +208,16 @@ FAULTS = (
         'with jax.default_matmul_precision("default"):', ARRAYS,
     ),
     Fault(
-        "backends.torch_matmul_precision", TORCH,
-        'set_float32_matmul_precision("highest")', 'set_float32_matmul_precision("medium")', ARRAYS,
+        "backends.torch_matmul_precision", TORCH, 'set_float32_matmul_precision("highest")',
+        'set_float32_matmul_precision("medium")', ARRAYS,
     ),
     Fault("backends.jax_does_not_wait", JAX, "jax.block_until_ready(tree)", "pass", ARRAYS),
     Fault(
         "backends.torch_does_not_wait", TORCH, "torch.cuda.synchronize(self.device)", "pass",
         "tests/core/test_clock.py -k asynchronous",
     ),
-    Fault("backends.one_dtype", JAX, "jnp.array(a, self.dtype if", "jnp.array(a, jnp.float32 if", ARRAYS),
+    Fault(
+        "backends.one_dtype", JAX, "jnp.array(a, self.dtype if", "jnp.array(a, jnp.float32 if",
+        ARRAYS,
+    ),
 )  # fmt: skip

@@ -23,7 +23,8 @@ VALUES = "tests/core/test_values_of_a_run.py"
 BAD = "tests/core/test_bad_input.py -k "
 RESUME = "tests/contract/test_resume.py -k soba-torch"
 JOURNALS = "tests/core/test_journal.py"
-SWEEPS = "tests/contract/test_sweep.py"
+IDLE = "tests/core/test_idle_members.py -k jax"
+SWEEPS = "tests/contract/test_sweep.py -k '[soba]'"
 HOST = "tests/contract/test_host_solvers.py -k "
 
 UNTIMED = "if not recorded and not callback(state): return state"
@@ -76,7 +77,10 @@ FAULTS = (
         BUDGETS,
     ),
     # ------------------------------------------------------------------ run loop
-    Fault("run.seconds_include_evaluation", RUN, UNTIMED, TIMED, CLOCK + "'slow_callback and torch'"),
+    Fault(
+        "run.seconds_include_evaluation", RUN, UNTIMED, TIMED,
+        CLOCK + "'slow_callback and torch'",
+    ),
     Fault(
         "run.first_state_untimed", RUN,
         "seconds = time.perf_counter() - began", "seconds = 0.0", CLOCK + "'slow_start and torch'",
@@ -94,16 +98,25 @@ FAULTS = (
         "run.overshoot_where_costs_grow", RUN,
         "each = max(used / state.n_iter, recent)", "each = used / state.n_iter", BUDGETS,
     ),
-    Fault("run.status_lost", RUN, "launched.n_done, status,", 'launched.n_done, "running",', BUDGETS),
+    Fault(
+        "run.status_lost", RUN, "launched.n_done, status,", 'launched.n_done, "running",',
+        BUDGETS,
+    ),
     Fault("run.ledger_of_the_last_launch", RUN, "state.ledger + counts", "counts", BUDGETS),
-    Fault("run.iterations_asked_for", RUN, "state.n_iter + launched.n_done", "state.n_iter + n", BUDGETS),
+    Fault(
+        "run.iterations_asked_for", RUN, "state.n_iter + launched.n_done", "state.n_iter + n",
+        BUDGETS,
+    ),
     Fault(
         "run.start_not_in_the_ledger", RUN,
         "np.zeros(len(ORACLES), np.int64) + counts", "np.zeros(len(ORACLES), np.int64)", BUDGETS,
     ),
     # ------------------------------------------------------------------ journal
     Fault("journal.row_lost", JOURNAL, "rows=self.rows,", "rows=self.rows[:-1],", JOURNALS),
-    Fault("journal.row_doubled", SOLVER, "recorded = state is not None", "recorded = False", JOURNALS),
+    Fault(
+        "journal.row_doubled", SOLVER, "recorded = state is not None", "recorded = False",
+        JOURNALS,
+    ),
     Fault("journal.draws_restart", STATE, 'streams.go_to(saved["draws"])', "pass", RESUME),
     Fault(
         "journal.ledger_restarts", STATE,
@@ -113,36 +126,65 @@ FAULTS = (
         "journal.times_are_lost", JOURNAL,
         "time.perf_counter() - (clock - callback.time_iter)", "time.perf_counter()", JOURNALS,
     ),
-    Fault("journal.taken_up_by_other_code", JOURNAL, "|{solver_name}|{code}", "|{solver_name}", JOURNALS),
-    Fault("journal.taken_up_by_another_solver", JOURNAL, "|{solver_name}|{code}", "|{code}", JOURNALS),
+    Fault(
+        "journal.taken_up_by_other_code", JOURNAL, "|{solver_name}|{code}", "|{solver_name}",
+        JOURNALS,
+    ),
+    Fault(
+        "journal.taken_up_by_another_solver", JOURNAL, "|{solver_name}|{code}", "|{code}",
+        JOURNALS,
+    ),
     # ------------------------------------------------------------------ sweep
     Fault(
         "sweep.draws_of_member_0", SWEEP,
         "program.streams(member.seed) for member", "program.streams(members[0].seed) for member",
+        IDLE,
+    ),
+    Fault(
+        "sweep.values_of_member_0", SWEEP, "float(v[name]) for v", "float(values[0][name]) for v",
+        IDLE,
+    ),
+    Fault(
+        "sweep.start_of_member_0", SWEEP, "self.start(seed), seed)", "self.start(0), seed)",
         SWEEPS,
     ),
-    Fault("sweep.values_of_member_0", SWEEP, "float(v[name]) for v", "float(values[0][name]) for v", SWEEPS),
-    Fault("sweep.start_of_member_0", SWEEP, "self.start(seed), seed)", "self.start(0), seed)", SWEEPS),
-    Fault("sweep.idle_member_counts", JAX_MEMBERS, "totals + active * spent", "totals + spent", SWEEPS),
+    Fault(
+        "sweep.idle_member_counts", JAX_MEMBERS, "totals + active * spent", "totals + spent",
+        IDLE,
+    ),
     Fault(
         "sweep.idle_member_counts_what_is_fixed", JAX_COUNTS,
-        "out = active[:, None] * self.n", "out = np.ones_like(active)[:, None] * self.n", SWEEPS,
+        "out = active[:, None] * self.n", "out = np.ones_like(active)[:, None] * self.n", IDLE,
     ),
-    Fault("sweep.idle_member_moves", JAX_MEMBERS, "jnp.where(active, a, b)", "a", SWEEPS),
+    Fault("sweep.idle_member_moves", JAX_MEMBERS, "jnp.where(active, a, b)", "a", IDLE),
     Fault(
         "sweep.divergence_lost", SWEEP,
-        'status="running" if finite[i] else "diverged"', 'status="running"', SWEEPS,
+        'status="running" if finite[i] else "diverged"', 'status="running"', IDLE,
+    ),
+    Fault(
+        "sweep.x_before_of_an_idle_member_moves", SWEEP,
+        "self.x_before = bk.xp.where(moved, x_before, self.x_before)", "self.x_before = x_before",
+        IDLE,
     ),
     # ------------------------------------------------------------------ values and rules
-    Fault("values.start_ignored", SPACE, "search_space[name].start)", "search_space[name].low)", VALUES),
+    Fault(
+        "values.start_ignored", SPACE, "search_space[name].start)", "search_space[name].low)",
+        VALUES,
+    ),
     Fault("values.number_of_the_user_ignored", SPACE, "and value == TUNED", "", VALUES),
-    Fault("values.tuned_value_ignored", SPACE, "value = tuned.get(name,", "value = {}.get(name,", VALUES),
+    Fault(
+        "values.tuned_value_ignored", SPACE, "value = tuned.get(name,", "value = {}.get(name,",
+        VALUES,
+    ),
     Fault(
         "values.tuned_for_another_solver", SPACE,
         ".get(solver_class.name, {})", ".get(next(iter(tuned_values(problem_name)), None), {})",
         VALUES,
     ),
-    Fault("rules.inf_is_text", RULES, "as_number(value) for", "value for", BAD + "rules_that_cannot"),
+    Fault(
+        "rules.inf_is_text", RULES, "as_number(value) for", "value for",
+        BAD + "rules_that_cannot",
+    ),
     Fault("rules.no_budget_is_a_budget", RULES, "or not value > 0", "", BAD + "rules_that_cannot"),
     Fault(
         "rules.too_large_is_not_refused", "benchmark_utils/running/memory.py",

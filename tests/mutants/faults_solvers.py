@@ -7,7 +7,7 @@ SETS = "tests/contract/test_feasible_set.py -k "
 
 
 def solver(name, old, new, tests=None):
-    """Return a fault in the file of a solver, which its transcription sees unless tests are named."""
+    """Return a fault in a solver's file; its transcription sees it unless tests are named."""
     stem = name.split(".")[0]
     tests = tests or f"tests/contract/test_transcriptions.py -k {stem}"
     return Fault(f"solvers.{name}", f"solvers/{stem}.py", old, new, tests)
@@ -29,15 +29,32 @@ FAULTS = (
     solver("f2sa.exponent", "theory_or_constant(self.schedule, 4 / 7)", "3 / 7"),
     solver("f2sa.penalty_does_not_grow", "theory_or_constant(self.schedule, -1 / 7)", "0"),
     solver("ttsa.exponents_swapped", "for e in (2 / 5, 3 / 5)", "for e in (3 / 5, 2 / 5)"),
-    solver("stocbio.step_of_the_series", "eta = hp.step_size * hp.neumann_ratio", "eta = hp.step_size"),
+    solver(
+        "stocbio.step_of_the_series", "eta = hp.step_size * hp.neumann_ratio",
+        "eta = hp.step_size",
+    ),
     solver("sustain.exponent_of_the_weight", "2 * decay", "decay"),
     # ------------------------------------------------------------------ points and batches
     solver("soba.batch_of_the_other_level", "s.x, draws.zeta)", "s.x, draws.xi)"),
-    solver("stocbio.products_at_the_old_z", "return oracles.hvp(z, s.x,", "return oracles.hvp(s.z, s.x,"),
-    solver("aid_bio.products_at_the_old_z", "oracles.hvp(z, s.x, u, xi)", "oracles.hvp(s.z, s.x, u, xi)"),
+    solver(
+        "stocbio.products_at_the_old_z",
+        "return oracles.hvp(z, s.x,",
+        "return oracles.hvp(s.z, s.x,",
+    ),
+    solver(
+        "aid_bio.products_at_the_old_z",
+        "oracles.hvp(z, s.x, u, xi)",
+        "oracles.hvp(s.z, s.x, u, xi)",
+    ),
     solver("fsla.old_direction_at_x", "(s.z, s.v, s.x_old)", "(s.z, s.v, s.x)"),
-    solver("v_pbgd.gradient_at_the_old_w", "oracles.grad_inner_x(w, s.x", "oracles.grad_inner_x(s.w, s.x"),
-    solver("bome.gradient_at_the_old_z", "oracles.grad_inner_x(z_T, x", "oracles.grad_inner_x(z, x"),
+    solver(
+        "v_pbgd.gradient_at_the_old_w",
+        "oracles.grad_inner_x(w, s.x",
+        "oracles.grad_inner_x(s.w, s.x",
+    ),
+    solver(
+        "bome.gradient_at_the_old_z", "oracles.grad_inner_x(z_T, x", "oracles.grad_inner_x(z, x",
+    ),
     solver(
         "saba.mean_over_the_blocks_of_the_other_level",
         "s.outer_mean + change / s.outer_table.shape[0]",
@@ -48,9 +65,15 @@ FAULTS = (
     solver("spaba.never_exact", "(draws.full == 1) | (s.t == 0)", "s.t == 0"),
     solver("srba.old_point_is_two_steps_back", "v_old=s.v, x_old=s.x", "v_old=s.v, x_old=s.x_old"),
     solver("hozog.slope_over_twice_the_step", "- value) / mu", "- value) / (2 * mu)"),
-    solver("itd_bio.one_adjoint_step_short", "oracles.repeat(K, backward,", "oracles.repeat(K - 1, backward,"),
     solver(
-        "hoag.rejected_step_counts_as_last", "self.shrink / 2, None", "self.shrink / 2, self.last",
+        "itd_bio.one_adjoint_step_short",
+        "oracles.repeat(K, backward,",
+        "oracles.repeat(K - 1, backward,",
+    ),
+    solver(
+        "hoag.rejected_step_counts_as_last",
+        "self.shrink / 2, None",
+        "self.shrink / 2, self.last",
         "tests/contract/test_host_files.py -k hoag",
     ),
     # ------------------------------------------------------------------ projections
@@ -62,7 +85,9 @@ FAULTS = (
     unprojected("bsgm", "x - alpha * D_x"),
     unprojected("stable_vr", "s.x - gamma * D_x"),
     solver(
-        "optuna.no_projection", "self.project(np.array(list(trial.params.values())))",
-        "np.array(list(trial.params.values()))", SETS + "optuna",
+        "optuna.no_projection",
+        "self.project(np.array(list(trial.params.values())))",
+        "np.array(list(trial.params.values()))",
+        SETS + "optuna",
     ),
-)
+)  # fmt: skip
