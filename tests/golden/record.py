@@ -21,7 +21,7 @@ if __name__ == "__main__":
     # As in tests/conftest.py, and before any framework is imported: a program that differs in its
     # step sizes only is compiled once.
     FOLDER = Path(__file__).parent
-    sys.path[:0] = [str(FOLDER.parents[1]), str(FOLDER.parent)]
+    sys.path[:0] = [str(FOLDER.parents[1]), str(FOLDER.parent), str(FOLDER.parent / "contract")]
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     CACHE = FOLDER.parents[1] / ".pytest_cache" / "jax"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
@@ -72,11 +72,6 @@ OWN_STRUCTURE = {
 
 #: Variants that are algorithms of their own: on ``simulated``, both backends.
 VARIANTS = {
-    "alset": [dict(variant="warm_v"), dict(variant="warm_v_full_inner")],
-    "biadam": [dict(variant="VR-saBiAdam")],
-    "f2sa": [dict(variant="F3SA")],
-    "pzobo": [dict(variant="HOZOG")],
-    "stable": [dict(variant="vr")],
     "sustain": [dict(variant="MSTSA")],
 }
 #: Other words of the structure, and numbers for full batches: on ``simulated``, by torch alone
@@ -87,14 +82,12 @@ WORDS = {
     "aid_cg": [dict(warm_start="none"), dict(batch_size=16)],
     "aid_fp": [dict(warm_start="none"), dict(batch_size=16)],
     "aid_neumann": [dict(warm_start="none"), dict(batch_size=16)],
-    "alset": [dict(n_inner_steps=1), dict(variant="warm_v", schedule="constant")],
+    "alset": [dict(n_inner_steps=1)],
     "amigo": [dict(inner_solver="nesterov"), dict(linear_solver="cg")],
     "ba": [dict(warm_start="z"), dict(batch_size=16)],
-    "biadam": [dict(variant="VR-saBiAdam", schedule="constant")],
     "bome": [dict(barrier="value"), dict(batch_size=16)],
     "bsa": [dict(inner_schedule="theory"), dict(warm_start="none")],
     "bsgm": [dict(length_schedule="constant"), dict(warm_start="z"), dict(warm_start="z_and_v")],
-    "f2sa": [dict(variant="F3SA", schedule="constant")],
     "g_pbgd": [dict(batch_size=16)],
     "hoag": [dict(decrease="quadratic"), dict(decrease="cubic")],
     "implicit_diff": [dict(inner_solver="lbfgs"), dict(outer_optimiser="sgd")],
@@ -103,14 +96,12 @@ WORDS = {
     "pzobo": [
         dict(warm_start="none"),
         dict(batch_size=16),
-        dict(variant="HOZOG", warm_start="none"),
     ],
     "saba": [dict(memory="zero")],
     "smb": [dict(averaged="x_and_z")],
     "soba": [dict(batch_size="full")],
     "spaba": [dict(period=8)],
     "srba": [dict(period=8)],
-    "stable": [dict(variant="vr", schedule="constant")],
     "stocbio": [dict(batch_growth="theory")],
     "sustain": [dict(variant="MSTSA", schedule="constant")],
     "v_pbgd": [dict(batch_size=16)],

@@ -85,7 +85,7 @@ def test_dashboard_opens_on_stationarity_against_samples():
 def test_environment_record_is_complete(backend):
     problem = helpers.small_quadratic()
     solver = helpers.make_solver(helpers.solver_classes()["soba"], problem, 1, backend=backend, batch_size=16)
-    record = environment(problem, 7, solver.describe_run())
+    record = environment(problem, 7, solver.program.describe())
     assert json.loads(json.dumps(record)) == record
     for key in ("python", "platform", "versions", "git_commit", "data_seed", "backend", "precision", "device"):
         assert record[key] is not None, key

@@ -4,7 +4,7 @@
 the recorded numbers stay.
 
 A run takes the cases marked ``quick``: for each solver one problem and all words of its structure
-by torch, for every second one a problem by jax. All: ``GOLDEN=all pytest tests/test_golden.py``.
+by torch, for every second one a problem by jax. All: ``GOLDEN=all pytest tests/contract/test_golden.py``.
 """
 
 import functools
@@ -18,18 +18,26 @@ import pytest
 from numpy.testing import assert_allclose
 
 import helpers
-from benchmark_utils.timed_solver import put_at_start
+from benchmark_utils.running.start import put_at_start
 
-CASES_FILE = Path(__file__).parent / "golden" / "cases.json"
+CASES_FILE = Path(__file__).parents[1] / "golden" / "cases.json"
 ITERATES_FILE = CASES_FILE.with_name("iterates.npz")
 CASES = json.loads(CASES_FILE.read_text()) if CASES_FILE.exists() else []
 TOLERANCE = 1e-12
 
 #: Files that have been split since: (stem as recorded, ((parameter, value), ...) that select the
 #: variant) -> (stem today, names of the parameters that it has no more). Where several entries
-#: fit a case, the one with most parameters counts. For example, with one file for each variant:
-#: ("alset", (("variant", "warm_v"),)): ("alset_warm", ("variant", "n_inner_steps")).
-MOVED = {}
+#: fit a case, the one with most parameters counts.
+MOVED = {
+    ("alset", (("variant", "warm_v"),)): ("alset_dagger", ("variant", "n_inner_steps", "n_neumann_steps")),
+    ("alset", (("variant", "warm_v_full_inner"),)): (
+        "alset_dagger_det", ("variant", "n_inner_steps", "n_neumann_steps"),
+    ),
+    ("biadam", (("variant", "VR-saBiAdam"),)): ("vr_biadam", ("variant",)),
+    ("f2sa", (("variant", "F3SA"),)): ("f3sa", ("variant", "n_inner_steps")),
+    ("pzobo", (("variant", "HOZOG"),)): ("hozog", ("variant",)),
+    ("stable", (("variant", "vr"),)): ("stable_vr", ("variant",)),
+}  # fmt: skip
 
 
 def today(stem, parameters):
@@ -59,8 +67,8 @@ def compute(case):
     stem, parameters = today(case["solver"], case["parameters"])
     # Not `helpers.make_solver`: it leaves out what a solver does not know, here that is an error.
     cls = helpers.solver_classes()[stem]
-    solver = cls.get_instance(backend=case["backend"], precision="float64", **parameters)
-    reason = put_at_start(solver, problem, seed=0, max_iterations=case["n_iter"])
+    solver = cls.get_instance(backend=case["backend"], **parameters)
+    reason = put_at_start(solver, problem, seed=0, precision="float64", max_iterations=case["n_iter"])
     if reason is not None:
         return dict(declined=reason)
     solver.run(lambda: True)
