@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose
 from benchmark_utils.backends import get_backend
 from benchmark_utils.builders import classification
 from benchmark_utils.builders.quadratic import quadratic_problem
+from benchmark_utils.files.labels import one_hot
 from benchmark_utils.oracles.blocks import Partition, make_blocks
 from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.oracles.oracles import Oracles, Spec
@@ -100,7 +101,7 @@ def _labelled(rng, n, n_features, n_classes, density):
     """Return sparse rows and one-hot labels that a linear model explains in part."""
     rows = scipy.sparse.random_array((n, n_features), density=density, format="csr", rng=rng)
     labels = (rows @ np.arange(n_features) + 3 * rng.random(n)).astype(int) % n_classes
-    return rows, classification.one_hot(labels, n_classes)
+    return rows, one_hot(labels, n_classes)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 import helpers
 from benchmark_utils.builders import classification
 from benchmark_utils.evaluation import constants, newton_cg
+from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
 from benchmark_utils.terms.penalties import ExpRidge, Ridge
 
@@ -114,7 +115,7 @@ def test_preconditioner_knows_that_shifts_of_all_classes_cost_only_the_penalty(p
     rng = np.random.default_rng(0)
     n, k, c = 400, 30, 6
     rows = (np.arange(1, k + 1) ** -1.0) * rng.standard_normal((n, k)) @ np.linalg.qr(rng.standard_normal((k, k)))[0]
-    splits = {"train": (rows, classification.one_hot(rng.integers(0, c, n), c))}
+    splits = {"train": (rows, one_hot(rng.integers(0, c, n), c))}
     splits["validation"] = splits["train"]
     d = {"one": n, "class": c, "feature": k}[penalty]
     problem = classification.regularisation(

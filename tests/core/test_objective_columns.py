@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
 from benchmark_utils.builders import classification
+from benchmark_utils.files.labels import one_hot
 from benchmark_utils.oracles.draws import DrawStreams
 from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.problem.feasible_set import Box
@@ -205,10 +206,10 @@ def cleaning_problem(n=40, m=30, n_features=5, n_classes=3):
     labels = {name: (rows @ mixing).argmax(axis=1) for name, rows in features.items()}
     clean = rng.random(n) < 0.6
     noisy = np.where(clean, labels["train"], (labels["train"] + 1) % n_classes)
-    one_hot = lambda y: classification.one_hot(y, n_classes)
-    splits = {name: (features[name], one_hot(labels[name])) for name in features}
-    splits["train"] = (features["train"], one_hot(noisy))
-    splits["clean_train"] = (features["train"], one_hot(labels["train"]))
+    hot = lambda y: one_hot(y, n_classes)
+    splits = {name: (features[name], hot(labels[name])) for name in features}
+    splits["train"] = (features["train"], hot(noisy))
+    splits["clean_train"] = (features["train"], hot(labels["train"]))
     problem = classification.hyper_cleaning(
         "small_cleaning", splits, clean=clean, ridge=0.05, n_classes=n_classes, card=CARD,
         init=lambda rng: (np.zeros(n_features * n_classes), np.zeros(n)),

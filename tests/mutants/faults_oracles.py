@@ -84,6 +84,15 @@ FAULTS = (
         "tests/contract/test_deterministic_limits.py -k refuse_fixed_points",
     ),
     Fault(
+        "oracles.full_pass_not_recorded", ORACLES,
+        'self.asked.add("full_pass") part', "part", "tests/core/test_requirements.py",
+    ),
+    Fault(
+        "oracles.branches_not_listened_to", "benchmark_utils/backends/recording.py",
+        "results = on_false(*operands), on_true(*operands)",
+        "return on_false(*operands)", "tests/core/test_requirements.py",
+    ),
+    Fault(
         "oracles.map_offers_everything", "benchmark_utils/problem/problem.py",
         "if not self.inner.is_map:", "if True:",
         "tests/contract/test_deterministic_limits.py -k refuse_fixed_points",
