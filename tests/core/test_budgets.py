@@ -48,7 +48,7 @@ def run(program, **rules):
 def test_samples_are_hardly_overshot_where_iterations_become_dearer(power, excess, budget):
     cost = lambda k: int(100 * (k + 1) ** power)
     program = Made(cost)
-    rows, last = run(program, max_samples=budget)
+    rows, last = run(program, max_samples=budget, max_iterations=200_000)
     assert budget <= last.ledger.sum() <= (1 + excess) * budget
     assert last.ledger.sum() == sum(map(cost, range(last.n_iter)))
     assert rows[-1] is last

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
 from benchmark_utils.running.rules import Rules
-from benchmark_utils.running.sweep import Member, Sweep
+from benchmark_utils.running.sweep import Group, Member, Sweep
 
 SOBA = helpers.solver_classes()["soba"]
 GOOD, BAD = ({"step_size": step, "outer_ratio": 2.0} for step in (0.1, 60.0))
@@ -57,3 +57,24 @@ def test_a_member_whose_budget_is_spent_stays_where_it_is(backend):
             assert_allclose(getattr(state.carry, name), single[name], rtol=0, atol=1e-11)
         assert_array_equal(np.shape(state.x_before), single["x_before"].shape)
         assert_allclose(state.x_before, single["x_before"], rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("batch_size", [16, "full"])
+def test_compiled_members_that_are_not_active_stay_and_count_nothing(batch_size, backend):
+    problem, rules = helpers.small_quadratic(), Rules(precision="float64")
+    solver = SOBA.get_instance(backend=backend, batch_size=batch_size)
+    assert solver.skip(problem=problem.view, rules=rules) == (False, None)
+    start = lambda seed: problem.init(np.random.default_rng(seed))
+    program = Sweep(solver, problem.view, rules, start).program
+    group = Group(program, [Member(GOOD, seed) for seed in (0, 1)], start, {})
+    group.advance(group.first_states(), [0, 1], 2)
+    before = {name: np.array(program.bk.to_host(getattr(group.carry, name))) for name in ("z", "x")}
+    active = np.array([True, False])
+    arguments = group.carry, group.hp, program.data, group._draws(active, 3), 3, active
+    carry, _, counts, _ = group.compiled[2](*arguments)
+    for name, array in before.items():
+        after = program.bk.to_host(getattr(carry, name))
+        assert_array_equal(after[1], array[1])
+        assert np.abs(after[0] - array[0]).max() > 0
+    assert not counts.numpy()[1].any()
+    assert (counts.numpy()[0] > 0).sum() == 4

@@ -1,4 +1,4 @@
-"""What a method asks of a problem is found by listening to its step, loops and branches included."""
+"""What a method asks of a problem is found by listening to its step, in loops and branches."""
 
 import pytest
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 ARGUMENTS = ("--no-header", "-q", "-x", "-p", "no:cacheprovider")
 
 #: Seconds after which a run is ended.
-LONGEST = 600.0
+LONGEST = 300.0
 
 #: What a copy leaves out.
 LEFT_OUT = (".git", ".venv", "__cache__", "__pycache__", "outputs", ".*_cache", "shared")

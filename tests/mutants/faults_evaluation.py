@@ -33,8 +33,10 @@ FAULTS = (
     ),
     column(
         "stale_solution", "start = self._last if",
-        "if self._last is not None and np.linalg.norm(x - getattr(self, 'at', x + 1)) < 0.1:\n"
-        "            return self._last\n        self.at = x\n        start = self._last if",
+        "if self._last is not None and np.linalg.norm(x - self.at) < 0.1:\n"
+        "            return self._last\n"
+        "        self.at = x if keep else self.at\n"
+        "        start = self._last if",
     ),
     column(
         "inner_gap_not_squared", "float(np.sum((z - solution.z.ravel()) ** 2))",

@@ -156,6 +156,7 @@ FAULTS = (
         "sweep.idle_member_counts_what_is_fixed", JAX_COUNTS,
         "out = active[:, None] * self.n", "out = np.ones_like(active)[:, None] * self.n", IDLE,
     ),
+    Fault("sweep.idle_member_goes_on", SWEEP, "if active[i]:", "if True:", IDLE),
     Fault("sweep.idle_member_moves", JAX_MEMBERS, "jnp.where(active, a, b)", "a", IDLE),
     Fault(
         "sweep.divergence_lost", SWEEP,
