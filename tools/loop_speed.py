@@ -2,8 +2,9 @@
 
 The unit is one iteration of the SOBA loop below: the shortest `lax.scan` loop with automatic differentiation that does
 the work of SOBA on data of IJCNN1's shape, with fixed blocks, no ragged end, no ledger and all draws on the device
-beforehand. All timings alternate within one process, and the best of several rounds is kept, because the machine may
-be shared.
+beforehand. All timings alternate within one process, and the best of several rounds is kept. What is timed is the
+processor time of the process: run it on one core (``taskset -c 0 python -m tools.loop_speed``), where it is the time
+that a quiet core takes, even if the machine is shared.
 
 Usage: python -m tools.loop_speed [units] [sweep] [memory] [rounds]
 
@@ -123,9 +124,9 @@ def best_microseconds(loops, rounds):
     best = dict.fromkeys(loops, math.inf)
     for _ in range(rounds):
         for name, (run, n_iter) in loops.items():
-            start = time.perf_counter()
+            start = time.process_time()
             run()
-            best[name] = min(best[name], 1e6 * (time.perf_counter() - start) / n_iter)
+            best[name] = min(best[name], 1e6 * (time.process_time() - start) / n_iter)
     return best
 
 

@@ -4,7 +4,8 @@ A framework is imported when its backend is asked for, never before; `why_unavai
 backend cannot be had, and solvers are skipped with it.
 
 The namespace ``backend.xp`` that losses are written against is the framework's own, extended by ``logsumexp(u,
-axis)``, ``sigmoid(u)``, ``segment_sum(values, ids, n)``, ``split_sizes(vector, sizes)`` and ``to_device_of``.
+axis)``, ``sigmoid(u)``, ``segment_sum(values, ids, n)``, ``split_sizes(vector, sizes)``, ``matvec(A, z)``, ``vecmat(r,
+A)`` and ``to_device_of``.
 """
 
 import importlib

@@ -34,6 +34,8 @@ xp = types.SimpleNamespace(
         "sigmoid": scipy.special.expit,
         "segment_sum": _segment_sum,
         "split_sizes": _split_sizes,
+        "matvec": np.matmul,
+        "vecmat": np.matmul,
         "to_device_of": lambda a, like: a,
     }
 )

@@ -73,14 +73,14 @@ class Journal:
             Columns of the row.
         clock : float
             benchopt's clock at the row, in seconds.
-        state_of : callable or None
-            Returns the saved run state; None for a row that is given again.
+        state_of : callable
+            Returns the saved run state.
         warm_start : object
             The evaluator's last solution.
         """
         self.rows.append((row, clock))
         if state_of is None or time.monotonic() - self.saved_at < self.every:
-            return
+            return  # a row that is recorded again has no state to save
         content = pickle.dumps(dict(state=state_of(), rows=self.rows, warm_start=warm_start))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,9 @@ from benchmark_utils.problem.variables import roles_of
 from benchmark_utils.running import memory
 from benchmark_utils.running.search_space import hyper_parameter_names
 
+#: Rows of a block up to which a backend may sum in any order, see `backends.jax.program`.
+SHORT_SUM = 1024
+
 #: Draws are generated in pieces of at most this many iterations and bytes.
 CHUNK_ITERATIONS, CHUNK_BYTES = 4096, 1 << 25
 
@@ -31,6 +34,7 @@ class Device(NamedTuple):
 
     key: tuple
     data: dict
+    owner: Any  # the program that used them last
 
 
 class DrawnBlock:
@@ -103,9 +107,11 @@ class BackendProgram:
     @property
     def data(self):
         """The problem's arrays on the device; one copy a problem, shared by solvers with the same blocks."""
+        kept = self.view.device_copies.get("latest")
+        if kept is not None and kept.owner is self:
+            return kept.data
         partitions = tuple(self.partitions.items())
         key = (*partitions, self.solver.backend.split("-")[0], str(self.bk.device), self.rules.precision)
-        kept = self.view.device_copies.get("latest")
         if kept is None or kept.key != key:
             self.view.device_copies.clear()  # freed before the next copy is made
             view, dtype = self.view, np.dtype(self.rules.precision)
@@ -114,7 +120,8 @@ class BackendProgram:
                 for level in ("inner", "outer")
             }
             data["feasible"] = {name: self.bk.asarray(a) for name, a in view.feasible_arrays.items()}
-            kept = self.view.device_copies["latest"] = Device(key, data)
+            kept = Device(key, data, self)
+        self.view.device_copies["latest"] = kept._replace(owner=self)
         return kept.data
 
     def describe(self):
@@ -182,6 +189,8 @@ class Program(BackendProgram):
         self.compile_start()
         start, data = self._start(), self.data
         if self._advance is None:
+            rows = max(part.batch_size for part in self.partitions.values())
+            self.bk.short_sums = rows <= SHORT_SUM and "full_pass" not in self.solver.required()
             state, _ = self._init(*start, data)
             draws = self.take(self.streams(), 1)
             self._advance, seconds = self.bk.compile_chunk(self.counted_step, state, self.hp, data, draws)

@@ -127,7 +127,7 @@ class BackendSolver(BaseSolver):
 
         state = None
         if self.journal is not None:
-            self.journal.open(str(self), journals.code_hash(inspect.getfile(type(self))))
+            self.journal.open(f"{self} {self.values}", journals.code_hash(inspect.getfile(type(self))))
             state = journals.replay(self, callback)
         recorded = state is not None
         if state is None:

@@ -11,7 +11,7 @@ from benchmark_utils.terms.term import QUANTITIES, Term
 def matmul(xp, rows, z, n_rows):
     """Return ``rows @ z`` for dense rows of shape (n_rows, p) or `SparseRows`; z has shape (p,) or (p, c)."""
     if not isinstance(rows, SparseRows):
-        return rows @ z
+        return xp.matvec(rows, z) if z.ndim == 1 else rows @ z
     picked = xp.take(z, rows.columns, axis=0)
     values = rows.values if z.ndim == 1 else rows.values[:, None]
     return xp.segment_sum(values * picked, rows.rows, n_rows)
@@ -20,8 +20,7 @@ def matmul(xp, rows, z, n_rows):
 def transposed_matmul(xp, rows, r, n_columns):
     """Return ``rows^T @ r`` for dense rows or `SparseRows`; r has shape (b,) or (b, c)."""
     if not isinstance(rows, SparseRows):
-        # A row times a matrix: no transposed copy of the rows is made (a tenth of an iteration of SOBA).
-        return (r[None, :] @ rows)[0] if r.ndim == 1 else rows.T @ r
+        return xp.vecmat(r, rows) if r.ndim == 1 else rows.T @ r
     picked = xp.take(r, rows.rows, axis=0)
     values = rows.values if r.ndim == 1 else rows.values[:, None]
     return xp.segment_sum(values * picked, rows.columns, n_columns)

@@ -106,7 +106,7 @@ COSTS = {
     "alset": ("alset", dict(n_inner_steps=2), hia_cost, {}),
     "smb": ("smb", {}, hia_cost, {}),
     "biadam": ("biadam", {}, hia_cost, {}),
-    "biadam-vr": ("biadam", dict(variant="VR-saBiAdam"), hia_cost, dict(points=2, inner_points=2)),
+    "vr_biadam": ("vr_biadam", {}, hia_cost, dict(points=2, inner_points=2)),
     "sustain": ("sustain", {}, hia_cost, dict(points=2, inner_points=2)),
     "mstsa": ("sustain", dict(variant="MSTSA"), hia_cost, dict(points=2)),
     "bsgm": (

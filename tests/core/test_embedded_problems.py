@@ -377,9 +377,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("stem", "parameter", "value"), WRONG)
-def test_a_wrong_parameter_gets_a_sentence(stem, parameter, value):
-    out = data_set(stem, **{parameter: value})
+@pytest.mark.parametrize(("name", "parameter", "value"), WRONG)
+def test_a_wrong_parameter_gets_a_sentence(name, parameter, value):
+    out = data_set(name, **{parameter: value})
     assert out["problem"] is None
     assert out["reason"].startswith(f"{parameter} is {value!r}")
     assert inspect.cleandoc(out["reason"]).endswith(".")

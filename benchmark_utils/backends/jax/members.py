@@ -5,11 +5,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from benchmark_utils.backends.jax.counts import PendingCounts, TracedCounts, counts_of
-from benchmark_utils.backends.jax.program import _compile, row_get
+from benchmark_utils.backends.jax.program import compile_program, row_get
 from benchmark_utils.oracles.ledger import ORACLES
 
 
-def compile_members(step, state, hp, data, draws):
+def compile_members(step, state, hp, data, draws, short_sums=False):
     """Compile a loop of outer iterations of many members.
 
     Parameters
@@ -21,6 +21,8 @@ def compile_members(step, state, hp, data, draws):
     data : pytree
         Shared by all members.
     draws : NamedTuple of arrays of shape (length, members, ...)
+    short_sums : bool
+        See `program.compile_chunk`.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def compile_members(step, state, hp, data, draws):
 
     active = jnp.ones(jax.tree.leaves(state)[0].shape[0], bool)
     args = (state, hp, data, draws, jnp.int32(0), active)
-    compiled, seconds = _compile(jax.jit(chunk, donate_argnums=0), args)
+    compiled, seconds = compile_program(jax.jit(chunk, donate_argnums=0), args, short_sums)
 
     def advance(state, hp, data, draws, n, active):
         active = jnp.asarray(active)

@@ -4,6 +4,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from benchmark_utils.backends.jax.counts import PendingCount, TracedCounts, counts_of
@@ -18,12 +19,17 @@ def row_get(table, i):
     return lax.dynamic_index_in_dim(table, i, keepdims=False, allow_negative_indices=False)
 
 
+#: XLA turns sums over rows into trees of sums, which rounds less where there are many rows and costs a quarter of an
+#: iteration where there are 64. Programs that only see short blocks (`running.program`) do without.
+WITHOUT_TREES = {"xla_disable_hlo_passes": "tree_reduction_rewriter"}
+
+
 def compile_once(function, args):
     """Compile ``function(*args) -> (result, counts)``; return ``(callable, seconds of compilation)``."""
-    return _compile(jax.jit(_with_int64_counts(function)), args)
+    return compile_program(jax.jit(_with_int64_counts(function)), args)
 
 
-def compile_chunk(step, state, hp, data, draws):
+def compile_chunk(step, state, hp, data, draws, short_sums=False):
     """Compile a loop of outer iterations.
 
     Parameters
@@ -34,6 +40,8 @@ def compile_chunk(step, state, hp, data, draws):
         Examples of the arguments.
     draws : NamedTuple of arrays of shape (length, ...)
         Draws of ``length`` iterations; shorter chunks leave the end unused.
+    short_sums : bool
+        Whether no sum runs over more rows than those of a short block.
 
     Returns
     -------
@@ -59,10 +67,11 @@ def compile_chunk(step, state, hp, data, draws):
         return carry, finite
 
     n = jnp.int32(0)
-    compiled, seconds = _compile(jax.jit(chunk, donate_argnums=0), (state, hp, data, draws, n))
+    args = (state, hp, data, draws, n)
+    compiled, seconds = compile_program(jax.jit(chunk, donate_argnums=0), args, short_sums)
 
     def advance(state, hp, data, draws, n):
-        (state, x_before, totals), finite = compiled(state, hp, data, draws, jnp.int32(n))
+        (state, x_before, totals), finite = compiled(state, hp, data, draws, np.int32(n))
         spent = {name: n * count for name, count in counts.items() if name not in traced.slots}
         spent |= {name: PendingCount(totals, slot) for name, slot in traced.slots.items()}
         return state, x_before, [spent[name] for name in ORACLES], finite
@@ -78,8 +87,10 @@ def _with_int64_counts(function):
     return converted
 
 
-def _compile(jitted, args):
+def compile_program(jitted, args, short_sums=False):
+    """Return (compiled program, seconds of compilation)."""
     start = time.perf_counter()
+    on_cpu = all(device.platform == "cpu" for leaf in jax.tree.leaves(args) for device in leaf.devices())
     with jax.default_matmul_precision(MATMUL_PRECISION):
-        compiled = jitted.lower(*args).compile()
+        compiled = jitted.lower(*args).compile(WITHOUT_TREES if short_sums and on_cpu else None)
     return compiled, time.perf_counter() - start

@@ -44,6 +44,8 @@ def _namespace():
         "logsumexp": torch.logsumexp,
         "segment_sum": _segment_sum,
         "split_sizes": torch.split,
+        "matvec": torch.matmul,
+        "vecmat": torch.matmul,
         "to_device_of": lambda a, like: a.to(like.device),
     }
     return types.SimpleNamespace(**names)
