@@ -20,14 +20,14 @@ def unprojected(stem, step):
 
 FAULTS = (
     # ------------------------------------------------------------------ steps and exponents
-    solver("soba.exponent", "theory_or_constant(self.schedule, 1 / 2)", "1 / 3"),
+    solver("soba.exponent", "(self.schedule, 1 / 2)", "(self.schedule, 1 / 3)"),
     solver("soba.step_times_ratio", "gamma = rho / hp", "gamma = rho * hp"),
     solver("mrbo.step_times_ratio", "gamma = rho / hp", "gamma = rho * hp"),
-    solver("mrbo.exponent_of_the_weight", "theory_or_constant(self.schedule, 2 / 3)", "1 / 3"),
+    solver("mrbo.exponent_of_the_weight", "(self.schedule, 2 / 3)", "(self.schedule, 1 / 3)"),
     solver("aid_bio.step_times_ratio", "beta = hp.step_size / hp", "beta = hp.step_size * hp"),
     solver("ma_soba.weight_does_not_decay", "power_law(hp.theta, s.t, decay)", "hp.theta"),
-    solver("f2sa.exponent", "theory_or_constant(self.schedule, 4 / 7)", "3 / 7"),
-    solver("f2sa.penalty_does_not_grow", "theory_or_constant(self.schedule, -1 / 7)", "0"),
+    solver("f2sa.exponent", "(self.schedule, 4 / 7)", "(self.schedule, 3 / 7)"),
+    solver("f2sa.penalty_does_not_grow", "(self.schedule, -1 / 7)", "(self.schedule, 0)"),
     solver("ttsa.exponents_swapped", "for e in (2 / 5, 3 / 5)", "for e in (3 / 5, 2 / 5)"),
     solver(
         "stocbio.step_of_the_series", "eta = hp.step_size * hp.neumann_ratio",
