@@ -66,9 +66,7 @@ class Objective(BaseObjective):
         z0, x0 = self.problem.init(np.random.default_rng([self.seed, zlib.crc32(b"init")]))
         run = self.get_seed(use_objective=True, use_dataset=True, use_repetition=True)
         self.journal = Journal(f"{self.problem.name}-{run}-{self.seed}")
-        return dict(
-            problem=self.problem.view, z0=z0, x0=x0, seed=self.seed, rules=self._rules(), journal=self.journal
-        )
+        return dict(problem=self.problem.view, z0=z0, x0=x0, seed=self.seed, rules=self._rules(), journal=self.journal)
 
     def get_one_result(self):
         z0, x0 = self.problem.init(np.random.default_rng(0))

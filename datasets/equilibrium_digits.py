@@ -69,9 +69,7 @@ class Dataset(BaseDataset):
             "b": (k,),
         }
         inner, outer, feasible = Equilibrium(), ReadOut(), SpectralBall("A", self.norm)
-        evaluator = FixedPointEvaluator(
-            inner, outer, splits["train"], splits["validation"], states, shapes
-        )
+        evaluator = FixedPointEvaluator(inner, outer, splits["train"], splits["validation"], states, shapes)
 
         def init(rng):
             x = unflatten(xp, self.scale * rng.standard_normal(size_of(shapes)), shapes)
@@ -95,10 +93,7 @@ class Dataset(BaseDataset):
 
         card = Card(
             title="Digits equilibrium model",
-            formula=(
-                "w_i = tanh(A w_i + B u_i + c), F = 1/n sum_i CE(softmax(D w_i + b), y_i), "
-                f"‖A‖_2 <= {self.norm}"
-            ),
+            formula=(f"w_i = tanh(A w_i + B u_i + c), F = 1/n sum_i CE(softmax(D w_i + b), y_i), ‖A‖_2 <= {self.norm}"),
             source=digits.SOURCE,
             licence=digits.LICENCE,
             splits={"train": TRAIN, "validation": TRAIN, "test": TEST},

@@ -111,9 +111,7 @@ class Dataset(BaseDataset):
 
         def init(rng):
             x = [
-                rng.standard_normal(size_of(shape)) / np.sqrt(shape[0])
-                if len(shape) == 2
-                else np.zeros(shape)
+                rng.standard_normal(size_of(shape)) / np.sqrt(shape[0]) if len(shape) == 2 else np.zeros(shape)
                 for shape in shapes.values()
             ]
             return np.zeros(size_of(inner_shape)), np.concatenate(x)
@@ -125,9 +123,7 @@ class Dataset(BaseDataset):
             for split, at in (("validation", at_tasks), ("test", at_test)):
                 rows, shaped = splits[split], unflatten(xp, x, shapes)
                 predicted = (outer.features(xp, shaped, rows) @ at).argmax(axis=2)
-                out[f"{split}_loss_exact"] = float(
-                    np.mean(outer.sample_values(xp, at, shaped, rows))
-                )
+                out[f"{split}_loss_exact"] = float(np.mean(outer.sample_values(xp, at, shaped, rows)))
                 wrong = predicted != rows["targets"].argmax(axis=2)
                 out[f"{split}_error_exact"] = float(np.mean(wrong))
             return out

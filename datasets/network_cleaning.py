@@ -71,9 +71,7 @@ class Dataset(BaseDataset):
 
         def init(rng):
             z = [
-                rng.standard_normal(size_of(shape)) / np.sqrt(shape[0])
-                if len(shape) == 2
-                else np.zeros(shape)
+                rng.standard_normal(size_of(shape)) / np.sqrt(shape[0]) if len(shape) == 2 else np.zeros(shape)
                 for shape in shapes.values()
             ]
             return np.concatenate(z), np.zeros(TRAIN)

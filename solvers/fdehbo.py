@@ -109,9 +109,7 @@ class Solver(BilevelSolver):
 
         # STORM with the same draws at the current and at the previous point.
         new, old = oracles.at_points(directions, (s.z, s.v, s.x), (s.z_old, s.v_old, s.x_old))
-        d_z, d_v, d_x = (
-            storm(d, n, o, a) for d, n, o in zip((s.d_z, s.d_v, s.d_x), new, old, strict=True)
-        )
+        d_z, d_v, d_x = (storm(d, n, o, a) for d, n, o in zip((s.d_z, s.d_v, s.d_x), new, old, strict=True))
 
         # Steps; v stays in a ball, on which the error of the finite differences is bounded.
         return State(

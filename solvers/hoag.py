@@ -64,10 +64,7 @@ class Solver(HostSolver):
         "tolerance": Log(1e-4, 1e0, start=0.1),
         "max_increase": Log(1e-2, 1e1, start=0.2),
     }
-    deterministic = {
-        "limit": "the outer step answers changes of F only, which do not settle x to a fixed "
-        "accuracy"
-    }
+    deterministic = {"limit": "the outer step answers changes of F only, which do not settle x to a fixed accuracy"}
     references = ["F. Pedregosa. ICML 2016. arXiv:1602.02355"]
 
     def compile(self):

@@ -96,9 +96,7 @@ class Solver(BilevelSolver):
             D_x = hypergradient.shia(oracles, z, x, eta, Q, draws.v, draws.f, draws.x)
             return oracles.grad_inner(z, x, draws.z), D_x
 
-        (D_z, D_x), (D_z_old, D_x_old) = oracles.at_points(
-            estimates, (s.z, s.x), (s.z_old, s.x_old)
-        )
+        (D_z, D_x), (D_z_old, D_x_old) = oracles.at_points(estimates, (s.z, s.x), (s.z_old, s.x_old))
         d_z = storm(s.d_z, D_z, D_z_old, a)
         d_x = storm(s.d_x, D_x, D_x_old, a)
 

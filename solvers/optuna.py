@@ -55,9 +55,7 @@ class Solver(HostSolver):
         "sampler": Choice.of("tpe", "random", start="tpe"),
         "inner_tolerance": Log(1e-6, 1e-1, start=1e-3),
     }
-    deterministic = {
-        "limit": "a search by trials does not converge at a rate that a test could wait for"
-    }
+    deterministic = {"limit": "a search by trials does not converge at a rate that a test could wait for"}
     references = ["T. Akiba, S. Sano, T. Yanase, T. Ohta, M. Koyama. KDD 2019. arXiv:1907.10902"]
 
     def why_not(self, problem, partitions):

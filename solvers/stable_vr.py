@@ -124,6 +124,4 @@ class Solver(BilevelSolver):
         D_x = f_x - C @ (H_inverse @ f_z)
         x = oracles.project(s.x - gamma * D_x)
         z = s.z - rho * g
-        return State(
-            z=z, x=x, d_x=D_x, t=s.t + 1, H=H, C=C, g=g, f_z=f_z, f_x=f_x, z_old=s.z, x_old=s.x
-        )
+        return State(z=z, x=x, d_x=D_x, t=s.t + 1, H=H, C=C, g=g, f_z=f_z, f_x=f_x, z_old=s.z, x_old=s.x)

@@ -84,9 +84,7 @@ class Solver(BilevelSolver):
         "limit": "hia", "schedule": "constant", "n_neumann_steps": 4, "momentum": 0.9,
         "neumann_ratio": 1.0, "step_size": 0.3, "outer_ratio": 2.0,
     }  # fmt: skip
-    references = [
-        "P. Khanduri, S. Zeng, M. Hong, H.-T. Wai, Z. Wang, Z. Yang. NeurIPS 2021. arXiv:2102.07367"
-    ]
+    references = ["P. Khanduri, S. Zeng, M. Hong, H.-T. Wai, Z. Wang, Z. Yang. NeurIPS 2021. arXiv:2102.07367"]
 
     def draws(self):
         # Of the batches of v the first p are used, at both points.

@@ -61,9 +61,7 @@ class Solver(HostSolver):
     deterministic = {
         "limit": "exact", "step_size": 0.1, "outer_ratio": 10.0, "momentum": 0.9, "n_iter": 2000,
     }  # fmt: skip
-    references = [
-        "B. T. Polyak. Some methods of speeding up the convergence of iteration methods. 1964"
-    ]
+    references = ["B. T. Polyak. Some methods of speeding up the convergence of iteration methods. 1964"]
 
     def draws(self):
         return {"xi": inner(), "zeta": outer()}

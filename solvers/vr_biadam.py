@@ -114,9 +114,7 @@ class Solver(BilevelSolver):
             g_x = hypergradient.hia(oracles, z, x, eta_H, Q, p, draws.v, draws.f, draws.x)
             return oracles.grad_inner(z, x, draws.z), g_x
 
-        (g_z, g_x), (g_z_old, g_x_old) = oracles.at_points(
-            gradients, (s.z, s.x), (s.z_old, s.x_old)
-        )
+        (g_z, g_x), (g_z_old, g_x_old) = oracles.at_points(gradients, (s.z, s.x), (s.z_old, s.x_old))
         m_z, m_x = storm(s.m_z, g_z, g_z_old, a), storm(s.d_x, g_x, g_x_old, a)
 
         # Adaptive matrices A_t = diag(sqrt(s_x) + floor), B_t = diag(sqrt(s_z) + floor).

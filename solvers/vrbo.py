@@ -93,9 +93,7 @@ class Solver(BilevelSolver):
             period = iterations_of_one_epoch(self.plan, self.partitions)
 
         def estimates(z, x, z_batch, linear_batches, outer_batch, cross_batch):
-            D_x = hypergradient.shia(
-                oracles, z, x, eta, Q, linear_batches, outer_batch, cross_batch
-            )
+            D_x = hypergradient.shia(oracles, z, x, eta, Q, linear_batches, outer_batch, cross_batch)
             return oracles.grad_inner(z, x, z_batch), D_x
 
         # Lines 3-7: every ``period`` iterations a full pass at (z_k, x_k), else the estimates of

@@ -12,6 +12,7 @@ Usage: python -m tools.loop_speed [units] [sweep] [memory] [rounds]
 ``memory``: microseconds of an iteration on problems bound by memory, and GB/s against a copy of the same bytes.
 """
 
+import itertools
 import math
 import sys
 import time
@@ -23,6 +24,7 @@ from benchopt.benchmark import Benchmark
 
 from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.problem import Problem
+from benchmark_utils.running.memory import state_bytes
 from benchmark_utils.running.rules import Rules
 from benchmark_utils.running.start import put_at_start
 from benchmark_utils.running.sweep import Member, Sweep
@@ -46,7 +48,6 @@ TABLE = (
     ("SOBA", "torch", {}, 1 << 9, math.inf),
     ("SOBA", "torch-compiled", {}, 1 << 13, math.inf),
 )
-
 
 
 def ijcnn1_shaped(rng):
@@ -106,7 +107,8 @@ def hand_written(problem, rng, n_iter):
 
 def find(benchmark, name):
     """Return the class of a solver of the benchmark."""
-    (cls,) = {type(s) if not isinstance(s, type) else s for s in benchmark.check_solver_patterns([name], class_only=True)}
+    found = benchmark.check_solver_patterns([name], class_only=True)
+    (cls,) = {s if isinstance(s, type) else type(s) for s in found}
     return cls
 
 
@@ -150,30 +152,59 @@ def units(benchmark, problem, rng, rounds, only=()):
 
 def sweep(benchmark, problem, n_members=250, n_iter=512):
     """Print the time of many members of SOBA at once and one by one, in the same process."""
-    values = [{"step_size": a, "outer_ratio": r} for a in np.geomspace(1e-3, 1, 25) for r in np.geomspace(1e-2, 1e2, 10)]
-    members = [Member(v, seed=0) for v in values[:n_members]]
-    start = lambda seed: problem.init(np.random.default_rng(seed))
-    for precision in ("float32",):
-        rules = Rules(device="cpu", precision=precision, max_iterations=n_iter)
-        solver = find(benchmark, "SOBA").get_instance(backend="jax")
-        solver.skip(problem.view, rules)
-        together = Sweep(solver, problem.view, rules, start)
-        together.run(members)
-        one = find(benchmark, "SOBA").get_instance(backend="jax")
-        put_at_start(one, problem, device="cpu", max_iterations=n_iter, precision=precision)
+    grid = itertools.product(np.geomspace(1e-3, 1, 25), np.geomspace(1e-2, 1e2, 10))
+    members = [Member({"step_size": a, "outer_ratio": r}, seed=0) for a, r in grid][:n_members]
+    rules = Rules(device="cpu", max_iterations=n_iter)
+    solver, one = (find(benchmark, "SOBA").get_instance(backend="jax") for _ in range(2))
+    solver.skip(problem.view, rules)
+    together = Sweep(solver, problem.view, rules, lambda seed: problem.init(np.random.default_rng(seed)))
+    together.run(members)
+    put_at_start(one, problem, device="cpu", max_iterations=n_iter)
 
-        def single():
-            for member in members:
-                hp = one.program.hp_type(*(one.program.bk.scalar(member.values[k]) for k in one.program.hp_type._fields))
-                one.program.hp = hp
-                one.run(lambda: True)
+    def one_by_one():
+        for member in members:
+            one.program.set_values(member.values)
+            one.run(lambda: True)
 
-        loops = {"together": (lambda: together.run(members), 1), "one by one": (single, 1)}
+    best = best_microseconds({"together": (lambda: together.run(members), 1), "one by one": (one_by_one, 1)}, 3)
+    seconds = {name: time_of_all / 1e6 for name, time_of_all in best.items()}
+    print(
+        f"{n_members} members of SOBA, {n_iter} iterations: together {seconds['together']:.3f} s, one by one "
+        f"{seconds['one by one']:.3f} s, {seconds['one by one'] / seconds['together']:.1f} times"
+    )
+
+
+def bytes_of_iteration(program):
+    """Return the bytes that one iteration has to move: a block of each level read, the state read and written."""
+    blocks = 0
+    for level, part in program.partitions.items():
+        leaves = jax.tree.leaves(program.data[level])
+        blocks += sum(leaf.nbytes for leaf in leaves) // part.n_blocks
+    fields = state_bytes(program.solver.state_class(), program.view, program.partitions, 4)
+    return blocks + 2 * sum(fields.values())
+
+
+def memory(benchmark, names=("mnist_cleaning", "covtype", "newsgroups20")):
+    """Print microseconds an iteration of SOBA on problems bound by memory, and GB/s beside a copy of as many bytes."""
+    for name in names:
+        (dataset,) = benchmark.check_dataset_patterns([name], class_only=True)
+        data = dataset.get_instance().get_data()
+        if data["problem"] is None:
+            print(data["reason"])
+            continue
+        n_iter = 1 << 8 if name == "newsgroups20" else 1 << 11
+        solver = find(benchmark, "SOBA").get_instance(backend="jax", step_size=1e-3)
+        put_at_start(solver, data["problem"], device="cpu", max_iterations=n_iter)
+        moved = bytes_of_iteration(solver.program)
+        source, target = np.ones(moved // 2, np.uint8), np.empty(moved // 2, np.uint8)  # a copy reads and writes
+        copies = max(1, int(1e8 // moved))
+        copy = lambda source=source, target=target, n=copies: [np.copyto(target, source) for _ in range(n)]
+        loops = {"SOBA": (lambda solver=solver: solver.run(lambda: True), n_iter), "copy": (copy, copies)}
         best = best_microseconds(loops, 3)
-        ratio = best["one by one"] / best["together"]
+        rates = {k: moved / us / 1e3 for k, us in best.items()}
         print(
-            f"{len(members)} members of SOBA, {n_iter} iterations: together {best['together'] / 1e6:.3f} s, one by one "
-            f"{best['one by one'] / 1e6:.3f} s, {ratio:.1f} times"
+            f"{name}: {best['SOBA']:.1f} us an iteration, {moved / 1e6:.2f} MB moved, {rates['SOBA']:.2f} GB/s; "
+            f"a copy of as many bytes {best['copy']:.1f} us, {rates['copy']:.2f} GB/s"
         )
 
 

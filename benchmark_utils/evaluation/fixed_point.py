@@ -74,12 +74,8 @@ class FixedPointEvaluator:
     def states(self, x, rows, start=None):
         """Return the fixed points for any rows, (b, n_states), and the largest ‖z_i - Phi_i‖."""
         shaped, n_rows = self._shaped(x), len(next(iter(rows.values())))
-        residual = lambda z: self.inner.derivatives(xp, {"grad_z"}, z, shaped, None, rows, None)[
-            "grad_z"
-        ]
-        return self._iterate(
-            residual, np.zeros((n_rows, self.n_states)) if start is None else start
-        )
+        residual = lambda z: self.inner.derivatives(xp, {"grad_z"}, z, shaped, None, rows, None)["grad_z"]
+        return self._iterate(residual, np.zeros((n_rows, self.n_states)) if start is None else start)
 
     def _iterate(self, residual, z):
         """Return z after ``z <- z - residual(z)`` and the largest norm of a row of that."""

@@ -52,9 +52,7 @@ class Regressions:
         curved = MULTINOMIAL.hessian(xp, self._predictions(z), self.targets)
         H = np.empty((t, k, c, k, c))
         for j, unit in enumerate(np.eye(c)):
-            along = (
-                curved(np.broadcast_to(unit, self.targets.shape)).reshape(t, self.n, c) / self.n
-            )
+            along = curved(np.broadcast_to(unit, self.targets.shape)).reshape(t, self.n, c) / self.n
             for i in range(j + 1):
                 H[:, :, i, :, j] = self.transposed @ (along[:, :, i, None] * self.features)
                 H[:, :, j, :, i] = H[:, :, i, :, j]  # each block is symmetric
@@ -141,9 +139,7 @@ class MultinomialEvaluator:
     def solve(self, x, start=None):
         """Return the `Solution` at a flat x, warm-started from the `Solution` ``start``."""
         shaped, rows = self._shaped(x), self.inner_rows
-        regressions, table, residual = self._minimise(
-            shaped, rows, None if start is None else start.z
-        )
+        regressions, table, residual = self._minimise(shaped, rows, None if start is None else start.z)
         z = self._of_term(table)
         of_outer = self.outer.derivatives(
             xp,
@@ -155,9 +151,7 @@ class MultinomialEvaluator:
             _weights(self.outer_rows),
         )
         v = regressions.solve_systems(table, -of_outer["grad_z"].reshape(table.shape))
-        cross = self.inner.derivatives(
-            xp, {"cross"}, z, shaped, self._of_term(v), rows, _weights(rows)
-        )["cross"]
+        cross = self.inner.derivatives(xp, {"cross"}, z, shaped, self._of_term(v), rows, _weights(rows))["cross"]
         correction = np.sum(v * regressions.gradients(table)) / len(table)
         gradient = flatten(xp, cross) + flatten(xp, of_outer["grad_x"])
         shape = (len(table), -1) if self.tasks else (-1,)

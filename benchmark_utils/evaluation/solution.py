@@ -8,7 +8,8 @@ import numpy as np
 class Solution(NamedTuple):
     """Exact quantities at one x, float64.
 
-    With tasks z and v are tables (n_tasks, p) in the problem's own order of rows, and residual is the largest over tasks.
+    With tasks z and v are tables (n_tasks, p) in the problem's own order of rows, and residual is the largest over
+    tasks.
 
     Accuracy: ``‖z - z*‖ <= residual / mu`` with mu the strong convexity of G in z.
     """

@@ -75,7 +75,9 @@ def make_blocks(arrays, partition, seed, dtype=np.float64):
 
     cast = lambda a: a.astype(dtype, copy=False) if a.dtype.kind == "f" else a
     blocks = {
-        name: _cut_sparse(sp.csr_array(cast(a))[order], partition) if sp.issparse(a) else cut(cast(np.asarray(a))[order])
+        name: _cut_sparse(sp.csr_array(cast(a))[order], partition)
+        if sp.issparse(a)
+        else cut(cast(np.asarray(a))[order])
         for name, a in arrays.items()
     }
     return Blocks(blocks, cut(np.full(n, n_blocks / n)), cut(order.astype(np.int32)))
@@ -94,5 +96,3 @@ def _cut_sparse(matrix, partition):
         columns[i, : hi - lo] = matrix.indices[lo:hi]
         rows[i, : hi - lo] = row_of[lo:hi]
     return SparseRows(values, columns, rows)
-
-

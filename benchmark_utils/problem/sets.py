@@ -43,9 +43,7 @@ class NoisyImages(FeasibleSet):
             t_squared = xp.where(free > 0, left / xp.where(free > 0, free, 1 + free), 1 + free)
         whole = self._clipped(xp, x, images)
         inside = _row_sums(xp, whole * whole) <= squared_radius
-        return xp.where(
-            inside, whole, self._clipped(xp, xp.sqrt(xp.clip(t_squared, 0, 1)) * x, images)
-        )
+        return xp.where(inside, whole, self._clipped(xp, xp.sqrt(xp.clip(t_squared, 0, 1)) * x, images))
 
     def _clipped(self, xp, x, images):
         x = xp.where(x < -images, -images, x)

@@ -19,6 +19,7 @@ SHORT_SUM = 1024
 #: Draws are generated in pieces of at most this many iterations and bytes.
 CHUNK_ITERATIONS, CHUNK_BYTES = 4096, 1 << 25
 
+
 class Launched(NamedTuple):
     """What a program returns before the device is done."""
 
@@ -79,9 +80,8 @@ class BackendProgram:
         solver.bk, solver.partitions, solver.problem = self.bk, self.partitions, view
         self.compile_time, self.longest = 0.0, 1 << 30
         self.z0, self.x0, self.seed = None, None, 0
-        names = hyper_parameter_names(type(solver))
-        self.hp_type = collections.namedtuple("HyperParameters", names)
-        self.hp = self.hp_type(*(self.bk.scalar(getattr(solver, name)) for name in names))
+        self.hp_type = collections.namedtuple("HyperParameters", hyper_parameter_names(type(solver)))
+        self.set_values({})
         self.plan = solver.plan = solver.draws()
         self.stream_plan = self.plan
         if view.tasks is not None:  # one block of tasks is drawn; what is no batch is drawn as ever
@@ -91,6 +91,11 @@ class BackendProgram:
         bytes_each = max(1, self.streams().bytes_per_iteration())
         if self.stream_plan:
             self.longest = self.length = max(1, min(CHUNK_ITERATIONS, CHUNK_BYTES // bytes_each))
+
+    def set_values(self, values):
+        """Set hyper-parameters (dict of name to float); the others take the solver's values. Nothing is compiled."""
+        given = {name: getattr(self.solver, name) for name in self.hp_type._fields} | values
+        self.hp = self.hp_type(*(self.bk.scalar(given[name]) for name in self.hp_type._fields))
 
     def place(self, z0, x0, seed):
         """Set the start and the seed of the next run."""
@@ -240,7 +245,11 @@ class Program(BackendProgram):
 
     def to_host(self, tree):
         """Return a State, or an array, as NumPy arrays and numbers of their own types."""
-        return {k: self.bk.to_host(a) for k, a in tree._asdict().items()} if hasattr(tree, "_asdict") else self.bk.to_host(tree)
+        return (
+            {k: self.bk.to_host(a) for k, a in tree._asdict().items()}
+            if hasattr(tree, "_asdict")
+            else self.bk.to_host(tree)
+        )
 
     def to_device(self, tree):
         """Return on the device what `to_host` returned."""

@@ -73,19 +73,17 @@ class Sweep:
         list of RunState
             In the order of the members, carries as NumPy arrays.
         """
-        callback = callback or (lambda i, state: None)
         if self.one_by_one:
             return [self._run_one(i, member, callback) for i, member in enumerate(members)]
         size, out = min(len(members), self.group_size()), []
         for first in range(0, len(members), size):
-            record = lambda i, state, first=first: callback(first + i, state)
+            record = callback and (lambda i, state, first=first: callback(first + i, state))
             out += self._run_group(members[first : first + size], record)
         return out
 
     def _run_one(self, i, member, callback):
         program = self.program
-        given = {name: getattr(self.solver, name) for name in program.hp_type._fields} | member.values
-        program.hp = program.hp_type(*(program.bk.scalar(given[name]) for name in program.hp_type._fields))
+        program.set_values(member.values)
         program.place(*self.start(member.seed), member.seed)
         program.compile()
 
@@ -93,7 +91,7 @@ class Sweep:
             carry = program.bk.tree_map(program.bk.to_host, state.carry)
             return state._replace(carry=carry, x_before=program.bk.to_host(state.x_before))
 
-        record = lambda state: callback(i, on_host(state)) or True
+        record = lambda state: callback is None or callback(i, on_host(state)) or True
         return on_host(run(program, begin(program), self.rules, record))
 
     # ------------------------------------------------------------------ one group
@@ -101,8 +99,7 @@ class Sweep:
         group, rules, view = Group(self.program, members, self.start, self._compiled), self.rules, self.view
         states = group.first_states()
         still_going = lambda: [i for i, s in enumerate(states) if not finished(s, rules)]
-        for i, state in enumerate(states):
-            record(i, group.on_host(i, state))
+        group.record(record, states, range(len(states)))
         for target in checkpoints(view.checkpoints_per_octave, view.max_checkpoints - 2):
             racing = going = still_going()
             if not going:
@@ -112,9 +109,8 @@ class Sweep:
                 n = min(target - states[going[0]].n_iter, group.longest, left)
                 states = group.advance(states, going, n)
                 going = still_going()
-            for i in racing:
-                record(i, group.on_host(i, states[i]))
-        return [group.on_host(i, s) for i, s in enumerate(states)]
+            group.record(record, states, racing)
+        return group.on_host(states, range(len(states)))
 
 
 class Group:
@@ -191,8 +187,15 @@ class Group:
         arrays = {role: np.stack([t[role] for t in taken], axis=1) for role in program.stream_plan}
         return program.bk.pack_members(program.draws_type(**arrays), self.longest)
 
-    def on_host(self, i, state):
-        """Return the run state of a member with its own carry, as NumPy arrays."""
-        bk = self.program.bk
-        carry = type(self.carry)(*(bk.to_host(a)[i] for a in self.carry))
-        return state._replace(carry=carry, x_before=bk.to_host(self.x_before)[i])
+    def record(self, record, states, members):
+        """Hand the run states of some members to a callback, where there is one."""
+        if record is not None:
+            for i, state in zip(members, self.on_host(states, members), strict=True):
+                record(i, state)
+
+    def on_host(self, states, members):
+        """Return the run states of some members with their own carries, as NumPy arrays."""
+        carry = [self.program.bk.to_host(a) for a in self.carry]
+        x_before = self.program.bk.to_host(self.x_before)
+        own = lambda i: type(self.carry)(*(a[i] for a in carry))
+        return [states[i]._replace(carry=own(i), x_before=x_before[i]) for i in members]

@@ -11,7 +11,7 @@ from benchmark_utils.terms.term import QUANTITIES, Term
 def matmul(xp, rows, z, n_rows):
     """Return ``rows @ z`` for dense rows of shape (n_rows, p) or `SparseRows`; z has shape (p,) or (p, c)."""
     if not isinstance(rows, SparseRows):
-        return xp.matvec(rows, z) if z.ndim == 1 else rows @ z
+        return rows @ z
     picked = xp.take(z, rows.columns, axis=0)
     values = rows.values if z.ndim == 1 else rows.values[:, None]
     return xp.segment_sum(values * picked, rows.rows, n_rows)
@@ -80,7 +80,8 @@ class GLM(Term):
         w = weights if s is None else weights * s
         second = "hvp" in want
         moved = second or ("cross" in want and self.weighted)
-        u, du = matmul(xp, A, z, n), matmul(xp, A, v, n) if moved else None
+        predict = lambda z: matmul(xp, A, z, n) if z.ndim > 1 or isinstance(A, SparseRows) else xp.matvec(A, z)
+        u, du = predict(z), predict(v) if moved else None
         first, curved = link.both(xp, u, y) if second else (link.gradient(xp, u, y), None)
         out = {}
         if "grad_z" in want:

@@ -288,5 +288,3 @@ class JaxBackend:
     def describe(self):
         """Return versions and settings for the environment record."""
         return {"jax": jax.__version__, "device": str(self.device), "matmul_precision": program.MATMUL_PRECISION}
-
-

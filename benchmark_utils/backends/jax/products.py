@@ -13,9 +13,18 @@ from jax.custom_batching import custom_vmap
 SHORT = 32
 
 
+@custom_vmap
 def matvec(A, z):
     """Return A z, shape (b,), for A of shape (b, p) and z of shape (p,)."""
     return jnp.sum(A * z, axis=1) if A.shape[1] <= SHORT else A @ z
+
+
+@matvec.def_vmap
+def _(axis_size, in_batched, A, z):
+    own_rows = in_batched[0]  # members of a sweep: one library call for all
+    one = (lambda A, z: jnp.sum(A * z, axis=1)) if A.shape[-1] <= SHORT and not own_rows else (lambda A, z: A @ z)
+    axes = tuple(0 if batched else None for batched in in_batched)
+    return jax.vmap(one, in_axes=axes, axis_size=axis_size)(A, z), True
 
 
 @custom_vmap
@@ -26,7 +35,7 @@ def vecmat(r, A):
 
 @vecmat.def_vmap
 def _(axis_size, in_batched, r, A):
-    short = A.shape[-1] <= SHORT
+    short = A.shape[-1] <= SHORT and not in_batched[1]
     one = (lambda r, A: jnp.sum(r[:, None] * A, axis=0)) if short else (lambda r, A: r @ A)
     axes = tuple(0 if batched else None for batched in in_batched)
     return jax.vmap(one, in_axes=axes, axis_size=axis_size)(r, A), True
