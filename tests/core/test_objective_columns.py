@@ -206,10 +206,9 @@ def cleaning_problem(n=40, m=30, n_features=5, n_classes=3):
     labels = {name: (rows @ mixing).argmax(axis=1) for name, rows in features.items()}
     clean = rng.random(n) < 0.6
     noisy = np.where(clean, labels["train"], (labels["train"] + 1) % n_classes)
-    hot = lambda y: one_hot(y, n_classes)
-    splits = {name: (features[name], hot(labels[name])) for name in features}
-    splits["train"] = (features["train"], hot(noisy))
-    splits["clean_train"] = (features["train"], hot(labels["train"]))
+    splits = {name: (features[name], one_hot(labels[name], n_classes)) for name in features}
+    splits["train"] = (features["train"], one_hot(noisy, n_classes))
+    splits["clean_train"] = (features["train"], one_hot(labels["train"], n_classes))
     problem = classification.hyper_cleaning(
         "small_cleaning", splits, clean=clean, ridge=0.05, n_classes=n_classes, card=CARD,
         init=lambda rng: (np.zeros(n_features * n_classes), np.zeros(n)),
