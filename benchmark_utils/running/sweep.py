@@ -137,7 +137,7 @@ class Group:
             by_seed[seed] = program.begin()
         carries = [by_seed[member.seed].carry for member in self.members]
         self.carry = program.bk.stack(carries)
-        self.x_before = self.carry.x
+        self.x_before = 1 * self.carry.x  # the carry is consumed
         states = []
         for member, streams in zip(self.members, self.streams, strict=True):
             counts, status = program.wait(by_seed[member.seed])
@@ -158,7 +158,9 @@ class Group:
         launch = self.compiled[len(self.members)]
         self.carry, x_before, counts, finite = launch(self.carry, self.hp, program.data, draws, n, active)
         bk.sync(self.carry)
-        self.x_before, elapsed = x_before, time.perf_counter() - began
+        elapsed = time.perf_counter() - began
+        moved = bk.asarray(np.where(active, 1.0, 0.0))[:, None] > 0  # the others keep theirs
+        self.x_before = bk.xp.where(moved, x_before, self.x_before)
         counts, finite = counts.numpy(), bk.to_numpy(finite) > 0
         out = []
         for i, state in enumerate(states):

@@ -115,6 +115,18 @@ def test_hoag_rejects_a_step_that_raises_the_outer_value():
     assert solver.L == 2 * L
 
 
+def test_hoag_tries_half_a_rejected_step_from_the_point_before():
+    solver = solver_for("hoag", "jax", 1)
+    solver.run(lambda: True)
+    x0, L = solver.get_result()["x_before"], solver.L
+    solver.current = solver.current._replace(x=x0 - 100 * solver.get_result()["d_x"] / L)
+    for _ in range(2):  # the rejection, and the iteration after it
+        helpers.advance(solver)
+    result = solver.get_result()
+    assert_array_equal(result["x_before"], x0)
+    assert_allclose(result["x"], x0 - result["d_x"] / (2 * L), rtol=0, atol=1e-12)
+
+
 # ---------------------------------------------------------------------- Optuna
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_optuna_reports_the_best_trial_from_x0_on(sampler):

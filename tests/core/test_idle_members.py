@@ -1,0 +1,80 @@
+"""Members of a sweep that have ended, or diverged, stay as they are while the others go on."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import helpers
+from benchmark_utils.running.rules import Rules
+from benchmark_utils.running.sweep import Group, Member, Sweep
+
+SOBA = helpers.solver_classes()["soba"]
+GOOD, BAD = ({"step_size": step, "outer_ratio": 2.0} for step in (0.1, 60.0))
+
+
+def both_ways(members, backend, batch_size, **rules):
+    """Return the last states of a sweep, the results of single runs, and the rows of the sweep."""
+    problem, rows = helpers.small_quadratic(), []
+    parameters = dict(backend=backend, batch_size=batch_size, schedule="constant")
+    solver = SOBA.get_instance(**parameters)
+    assert solver.skip(problem=problem.view, rules=Rules(**rules)) == (False, None)
+    start = lambda seed: problem.init(np.random.default_rng(seed))
+    sweep = Sweep(solver, problem.view, Rules(**rules), start)
+    states = sweep.run(members, lambda i, state: rows.append((i, state.n_iter)))
+    singles = []
+    for member in members:
+        single = SOBA.get_instance(**parameters, **member.values)
+        helpers.at_start(single, problem, member.seed, **rules)
+        single.run(lambda: True)
+        singles.append(single.get_result())
+    return states, singles, rows
+
+
+@pytest.mark.parametrize("batch_size", [16, "full"])
+def test_a_member_that_diverges_counts_nothing_more_and_says_so(batch_size, backend):
+    members = [Member(GOOD, 0), Member(BAD, 0), Member(GOOD, 1)]
+    states, singles, rows = both_ways(members, backend, batch_size, max_iterations=100)
+    assert [s.status for s in states] == ["running", "diverged", "running"]
+    assert [s.n_iter for s in states] == [100, singles[1]["n_iter"], 100]
+    assert states[1].n_iter < 50
+    for state, single in zip(states, singles, strict=True):
+        assert state.counts() == single["counts"]
+        assert state.diverged == single["diverged"]
+        if not state.diverged:
+            assert_allclose(state.carry.x, single["x"], rtol=0, atol=1e-5)
+    assert max(n for i, n in rows if i == 1) == states[1].n_iter
+
+
+def test_a_member_whose_budget_is_spent_stays_where_it_is(backend):
+    """Ragged blocks: members of different seeds spend their samples after different iterations."""
+    members = [Member(GOOD, seed) for seed in range(4)]
+    rules = dict(precision="float64", max_samples=4000)
+    states, singles, _ = both_ways(members, backend, 16, **rules)
+    assert len({s.n_iter for s in states}) > 1, "all end together"
+    for state, single in zip(states, singles, strict=True):
+        assert (state.n_iter, state.counts()) == (single["n_iter"], single["counts"])
+        for name in ("z", "x"):
+            assert_allclose(getattr(state.carry, name), single[name], rtol=0, atol=1e-11)
+        assert_array_equal(np.shape(state.x_before), single["x_before"].shape)
+        assert_allclose(state.x_before, single["x_before"], rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("batch_size", [16, "full"])
+def test_compiled_members_that_are_not_active_stay_and_count_nothing(batch_size, backend):
+    problem, rules = helpers.small_quadratic(), Rules(precision="float64")
+    solver = SOBA.get_instance(backend=backend, batch_size=batch_size)
+    assert solver.skip(problem=problem.view, rules=rules) == (False, None)
+    start = lambda seed: problem.init(np.random.default_rng(seed))
+    program = Sweep(solver, problem.view, rules, start).program
+    group = Group(program, [Member(GOOD, seed) for seed in (0, 1)], start, {})
+    group.advance(group.first_states(), [0, 1], 2)
+    before = {name: np.array(program.bk.to_host(getattr(group.carry, name))) for name in ("z", "x")}
+    active = np.array([True, False])
+    arguments = group.carry, group.hp, program.data, group._draws(active, 3), 3, active
+    carry, _, counts, _ = group.compiled[2](*arguments)
+    for name, array in before.items():
+        after = program.bk.to_host(getattr(carry, name))
+        assert_array_equal(after[1], array[1])
+        assert np.abs(after[0] - array[0]).max() > 0
+    assert not counts.numpy()[1].any()
+    assert (counts.numpy()[0] > 0).sum() == 4

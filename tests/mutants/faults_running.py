@@ -1,0 +1,204 @@
+"""Faults in programs, the run loop, the journal, sweeps, values of parameters, rules and hosts."""
+
+from .fault import Fault
+
+JAX_PROGRAM = "benchmark_utils/backends/jax/program.py"
+JAX_MEMBERS = "benchmark_utils/backends/jax/members.py"
+JAX_COUNTS = "benchmark_utils/backends/jax/counts.py"
+TORCH = "benchmark_utils/backends/torch/eager.py"
+PROGRAM = "benchmark_utils/running/program.py"
+RUN = "benchmark_utils/running/run.py"
+STATE = "benchmark_utils/running/run_state.py"
+JOURNAL = "benchmark_utils/running/journal.py"
+SOLVER = "benchmark_utils/running/solver.py"
+SWEEP = "benchmark_utils/running/sweep.py"
+SPACE = "benchmark_utils/running/search_space.py"
+RULES = "benchmark_utils/running/rules.py"
+
+DIRECTIONS = "tests/contract/test_directions.py -k 'before and (soba-jax or soba-torch)'"
+ARRAYS = "tests/core/test_arrays_on_the_device.py"
+BUDGETS = "tests/core/test_budgets.py"
+CLOCK = "tests/core/test_clock.py -k "
+VALUES = "tests/core/test_values_of_a_run.py"
+BAD = "tests/core/test_bad_input.py -k "
+RESUME = "tests/contract/test_resume.py -k soba-torch"
+JOURNALS = "tests/core/test_journal.py"
+IDLE = "tests/core/test_idle_members.py -k jax"
+SWEEPS = "tests/contract/test_sweep.py -k '[soba]'"
+HOST = "tests/contract/test_host_solvers.py -k "
+
+UNTIMED = "if not recorded and not callback(state): return state"
+TIMED = """began = time.perf_counter()
+        if not recorded and not callback(state):
+            return state
+        state = state._replace(seconds=state.seconds + time.perf_counter() - began)"""
+
+FAULTS = (
+    # ------------------------------------------------------------------ states and programs
+    Fault(
+        "program.old_iterates_start_at_zero", SOLVER,
+        "if role.starts or name == role.axes[0] else", "if name == role.axes[0] else",
+        "tests/contract/test_variance_reduction.py -k old_iterates",
+    ),
+    Fault(
+        "program.x_before_is_x", JAX_PROGRAM,
+        "return new, state.x, traced", "return new, new.x, traced", DIRECTIONS,
+    ),
+    Fault(
+        "program.x_before_of_the_launch", TORCH,
+        "x_before = state.x state, counts", "state, counts", DIRECTIONS,
+    ),
+    Fault(
+        "program.no_warm_up", PROGRAM,
+        "self.bk.sync(self._advance(state, self.hp, data, self.take(self.streams(), 1), 1)[0])",
+        "pass", CLOCK + "everything_has_run",
+    ),
+    Fault(
+        "program.compilation_of_the_start_left_out", PROGRAM,
+        "self.counted_init, *self._start(), self.data) self.compile_time += seconds",
+        "self.counted_init, *self._start(), self.data)", ARRAYS,
+    ),
+    Fault(
+        "program.data_of_another_precision", PROGRAM,
+        "str(self.bk.device), self.rules.precision)", "str(self.bk.device))", ARRAYS,
+    ),
+    Fault("program.data_of_other_blocks", PROGRAM, "key = (*partitions,", "key = (", ARRAYS),
+    Fault(
+        "program.precision_of_the_rules_ignored", PROGRAM,
+        "rules.device, rules.precision)", 'rules.device, "float32")', ARRAYS,
+    ),
+    Fault(
+        "program.repetition_keeps_its_seed", PROGRAM,
+        "self.z0, self.x0, self.seed = z0, x0, seed", "self.z0, self.x0 = z0, x0", VALUES,
+    ),
+    Fault(
+        "program.divergence_not_seen", JAX_PROGRAM,
+        "jnp.isfinite(carry[0].z).all() & jnp.isfinite(carry[0].x).all()", "jnp.bool_(True)",
+        BUDGETS,
+    ),
+    # ------------------------------------------------------------------ run loop
+    Fault(
+        "run.seconds_include_evaluation", RUN, UNTIMED, TIMED,
+        CLOCK + "'slow_callback and torch'",
+    ),
+    Fault(
+        "run.first_state_untimed", RUN,
+        "seconds = time.perf_counter() - began", "seconds = 0.0", CLOCK + "'slow_start and torch'",
+    ),
+    Fault(
+        "run.rows_at_1_2_4_5_8", RUN,
+        "count = round(2 ** (j / per_octave))", "count = int(2 ** (j / per_octave))",
+        CLOCK + "rows_are_where",
+    ),
+    Fault(
+        "run.one_row_too_many", RUN,
+        "view.max_checkpoints - 2", "view.max_checkpoints - 1", CLOCK + "rows_are_at_most",
+    ),
+    Fault(
+        "run.overshoot_where_costs_grow", RUN,
+        "each = max(used / state.n_iter, recent)", "each = used / state.n_iter", BUDGETS,
+    ),
+    Fault(
+        "run.status_lost", RUN, "launched.n_done, status,", 'launched.n_done, "running",',
+        BUDGETS,
+    ),
+    Fault("run.ledger_of_the_last_launch", RUN, "state.ledger + counts", "counts", BUDGETS),
+    Fault(
+        "run.iterations_asked_for", RUN, "state.n_iter + launched.n_done", "state.n_iter + n",
+        BUDGETS,
+    ),
+    Fault(
+        "run.start_not_in_the_ledger", RUN,
+        "np.zeros(len(ORACLES), np.int64) + counts", "np.zeros(len(ORACLES), np.int64)", BUDGETS,
+    ),
+    # ------------------------------------------------------------------ journal
+    Fault("journal.row_lost", JOURNAL, "rows=self.rows,", "rows=self.rows[:-1],", JOURNALS),
+    Fault(
+        "journal.row_doubled", SOLVER, "recorded = state is not None", "recorded = False",
+        JOURNALS,
+    ),
+    Fault("journal.draws_restart", STATE, 'streams.go_to(saved["draws"])', "pass", RESUME),
+    Fault(
+        "journal.ledger_restarts", STATE,
+        'streams, *saved["rest"])', 'streams, 0 * saved["rest"][0], *saved["rest"][1:])', RESUME,
+    ),
+    Fault(
+        "journal.times_are_lost", JOURNAL,
+        "time.perf_counter() - (clock - callback.time_iter)", "time.perf_counter()", JOURNALS,
+    ),
+    Fault(
+        "journal.taken_up_by_other_code", JOURNAL, "|{solver_name}|{code}", "|{solver_name}",
+        JOURNALS,
+    ),
+    Fault(
+        "journal.taken_up_by_another_solver", JOURNAL, "|{solver_name}|{code}", "|{code}",
+        JOURNALS,
+    ),
+    # ------------------------------------------------------------------ sweep
+    Fault(
+        "sweep.draws_of_member_0", SWEEP,
+        "program.streams(member.seed) for member", "program.streams(members[0].seed) for member",
+        IDLE,
+    ),
+    Fault(
+        "sweep.values_of_member_0", SWEEP, "float(v[name]) for v", "float(values[0][name]) for v",
+        IDLE,
+    ),
+    Fault(
+        "sweep.start_of_member_0", SWEEP, "self.start(seed), seed)", "self.start(0), seed)",
+        SWEEPS,
+    ),
+    Fault(
+        "sweep.idle_member_counts", JAX_MEMBERS, "totals + active * spent", "totals + spent",
+        IDLE,
+    ),
+    Fault(
+        "sweep.idle_member_counts_what_is_fixed", JAX_COUNTS,
+        "out = active[:, None] * self.n", "out = np.ones_like(active)[:, None] * self.n", IDLE,
+    ),
+    Fault("sweep.idle_member_goes_on", SWEEP, "if active[i]:", "if True:", IDLE),
+    Fault("sweep.idle_member_moves", JAX_MEMBERS, "jnp.where(active, a, b)", "a", IDLE),
+    Fault(
+        "sweep.divergence_lost", SWEEP,
+        'status="running" if finite[i] else "diverged"', 'status="running"', IDLE,
+    ),
+    Fault(
+        "sweep.x_before_of_an_idle_member_moves", SWEEP,
+        "self.x_before = bk.xp.where(moved, x_before, self.x_before)", "self.x_before = x_before",
+        IDLE,
+    ),
+    # ------------------------------------------------------------------ values and rules
+    Fault(
+        "values.start_ignored", SPACE, "search_space[name].start)", "search_space[name].low)",
+        VALUES,
+    ),
+    Fault("values.number_of_the_user_ignored", SPACE, "and value == TUNED", "", VALUES),
+    Fault(
+        "values.tuned_value_ignored", SPACE, "value = tuned.get(name,", "value = {}.get(name,",
+        VALUES,
+    ),
+    Fault(
+        "values.tuned_for_another_solver", SPACE,
+        ".get(solver_class.name, {})", ".get(next(iter(tuned_values(problem_name)), None), {})",
+        VALUES,
+    ),
+    Fault(
+        "rules.inf_is_text", RULES, "as_number(value) for", "value for",
+        BAD + "rules_that_cannot",
+    ),
+    Fault("rules.no_budget_is_a_budget", RULES, "or not value > 0", "", BAD + "rules_that_cannot"),
+    Fault(
+        "rules.too_large_is_not_refused", "benchmark_utils/running/memory.py",
+        "if need <= have:", "if True:", BAD + "table_that_does_not_fit",
+    ),
+    # ------------------------------------------------------------------ loops on the host
+    Fault(
+        "host.samples_not_looked_at", "benchmark_utils/running/host_program.py",
+        "or self.counts.sum() >= self.samples_left", "", HOST + "'samples_of_the_budget and hoag'",
+    ),
+    Fault(
+        "host.calls_not_counted", "benchmark_utils/running/host.py",
+        "program.count(counts)", "pass",
+        "tests/contract/test_host_files.py -k 'counted_function and torch'",
+    ),
+)  # fmt: skip

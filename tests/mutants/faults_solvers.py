@@ -1,0 +1,93 @@
+"""Faults in the solvers: steps, schedules, points, means, projections."""
+
+from .fault import Fault
+
+DIRECTIONS = "tests/contract/test_directions.py -k "
+SETS = "tests/contract/test_feasible_set.py -k "
+
+
+def solver(name, old, new, tests=None):
+    """Return a fault in a solver's file; its transcription sees it unless tests are named."""
+    stem = name.split(".")[0]
+    tests = tests or f"tests/contract/test_transcriptions.py -k {stem}"
+    return Fault(f"solvers.{name}", f"solvers/{stem}.py", old, new, tests)
+
+
+def unprojected(stem, step):
+    """Return the fault of a solver that leaves the feasible set."""
+    return solver(f"{stem}.no_projection", f"oracles.project({step})", f"({step})", SETS + stem)
+
+
+FAULTS = (
+    # ------------------------------------------------------------------ steps and exponents
+    solver("soba.exponent", "(self.schedule, 1 / 2)", "(self.schedule, 1 / 3)"),
+    solver("soba.step_times_ratio", "gamma = rho / hp", "gamma = rho * hp"),
+    solver("mrbo.step_times_ratio", "gamma = rho / hp", "gamma = rho * hp"),
+    solver("mrbo.exponent_of_the_weight", "(self.schedule, 2 / 3)", "(self.schedule, 1 / 3)"),
+    solver("aid_bio.step_times_ratio", "beta = hp.step_size / hp", "beta = hp.step_size * hp"),
+    solver("ma_soba.weight_does_not_decay", "power_law(hp.theta, s.t, decay)", "hp.theta"),
+    solver("f2sa.exponent", "(self.schedule, 4 / 7)", "(self.schedule, 3 / 7)"),
+    solver("f2sa.penalty_does_not_grow", "(self.schedule, -1 / 7)", "(self.schedule, 0)"),
+    solver("ttsa.exponents_swapped", "for e in (2 / 5, 3 / 5)", "for e in (3 / 5, 2 / 5)"),
+    solver(
+        "stocbio.step_of_the_series", "eta = hp.step_size * hp.neumann_ratio",
+        "eta = hp.step_size",
+    ),
+    solver("sustain.exponent_of_the_weight", "2 * decay", "decay"),
+    # ------------------------------------------------------------------ points and batches
+    solver("soba.batch_of_the_other_level", "s.x, draws.zeta)", "s.x, draws.xi)"),
+    solver(
+        "stocbio.products_at_the_old_z",
+        "return oracles.hvp(z, s.x,",
+        "return oracles.hvp(s.z, s.x,",
+    ),
+    solver(
+        "aid_bio.products_at_the_old_z",
+        "oracles.hvp(z, s.x, u, xi)",
+        "oracles.hvp(s.z, s.x, u, xi)",
+    ),
+    solver("fsla.old_direction_at_x", "(s.z, s.v, s.x_old)", "(s.z, s.v, s.x)"),
+    solver(
+        "v_pbgd.gradient_at_the_old_w",
+        "oracles.grad_inner_x(w, s.x",
+        "oracles.grad_inner_x(s.w, s.x",
+    ),
+    solver(
+        "bome.gradient_at_the_old_z", "oracles.grad_inner_x(z_T, x", "oracles.grad_inner_x(z, x",
+    ),
+    solver(
+        "saba.mean_over_the_blocks_of_the_other_level",
+        "s.outer_mean + change / s.outer_table.shape[0]",
+        "s.outer_mean + change / s.inner_table.shape[0]",
+    ),
+    solver("vrbo.direction_not_the_one_used", "d_x=u_x,", "d_x=v_x,", DIRECTIONS + "vrbo"),
+    solver("ma_soba.direction_not_the_one_used", "d_x=s.h,", "d_x=D_x,", DIRECTIONS + "ma_soba"),
+    solver("spaba.never_exact", "(draws.full == 1) | (s.t == 0)", "s.t == 0"),
+    solver("srba.old_point_is_two_steps_back", "v_old=s.v, x_old=s.x", "v_old=s.v, x_old=s.x_old"),
+    solver("hozog.slope_over_twice_the_step", "- value) / mu", "- value) / (2 * mu)"),
+    solver(
+        "itd_bio.one_adjoint_step_short",
+        "oracles.repeat(K, backward,",
+        "oracles.repeat(K - 1, backward,",
+    ),
+    solver(
+        "hoag.rejected_step_counts_as_last",
+        "self.shrink / 2, None",
+        "self.shrink / 2, self.last",
+        "tests/contract/test_host_files.py -k hoag",
+    ),
+    # ------------------------------------------------------------------ projections
+    unprojected("bsa", "s.x - alpha * D_x"),
+    unprojected("alset", "s.x - alpha * D_x"),
+    unprojected("f2sa", "s.x - beta * D_x"),
+    unprojected("biadam", "s.x - gamma * m_x / A"),
+    unprojected("mrbo", "s.x - gamma * d_x"),
+    unprojected("bsgm", "x - alpha * D_x"),
+    unprojected("stable_vr", "s.x - gamma * D_x"),
+    solver(
+        "optuna.no_projection",
+        "self.project(np.array(list(trial.params.values())))",
+        "np.array(list(trial.params.values()))",
+        SETS + "optuna",
+    ),
+)  # fmt: skip
