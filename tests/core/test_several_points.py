@@ -5,7 +5,6 @@ import pytest
 from numpy.testing import assert_allclose
 
 import helpers
-from benchmark_utils.backends import get_backend
 from benchmark_utils.backends.jax import arrays as jax_arrays
 from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.oracles.oracles import FULL, Oracles
