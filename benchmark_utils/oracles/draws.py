@@ -52,13 +52,6 @@ def iterations_of_one_epoch(plan, partitions):
     return max(1, -(-sum(part.n_samples for part in partitions.values()) // drawn))
 
 
-def why_bad_period(period):
-    """Return a sentence if a solver's ``period`` is neither a positive integer nor "epoch", else None."""
-    if period == "epoch" or (isinstance(period, int) and period >= 1):
-        return None
-    return f"period is {period!r}; it must be a number of iterations, at least 1, or 'epoch'."
-
-
 class DrawStreams:
     """All random numbers of one run, role by role.
 
