@@ -30,6 +30,10 @@ class Solver(BilevelSolver):
         length.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples); "full": all of them, as in the paper.
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     n_inner_steps : int
         D, inner gradient steps in one outer iteration; the first length where it grows.
     inner_schedule : {"constant", "theory"}
@@ -55,6 +59,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": ["full"],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "n_inner_steps": ["tuned"],
         "inner_schedule": ["constant"],
         "max_inner_steps": [50],

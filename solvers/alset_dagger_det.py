@@ -30,6 +30,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of F in one mini-batch (samples); "full": all of them. G is never sampled.
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
         "theory": the three steps decay as (k + 1)^{-1/2}; "constant": they do not.
     linear_ratio : float
@@ -50,6 +54,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "linear_ratio": ["tuned"],
         "step_size": ["tuned"],

@@ -32,6 +32,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples); "full": all of them.
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     n_neumann_steps : int
         Q, number of possible lengths of the random product (HIA), at most Q - 1 products with H.
     schedule : {"theory", "constant"}
@@ -65,6 +69,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "n_neumann_steps": ["tuned"],
         "schedule": ["theory"],
         "momentum": ["tuned"],

@@ -29,6 +29,10 @@ class Solver(BilevelSolver):
         Framework that runs the method; "torch-compiled" only where the lengths are constant.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples); "full": all of them.
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     length_schedule : {"growing", "constant"}
         "growing": t_s = k_s = J_s = ceil((s + 1) / c), schedule (i); "constant": all lengths are
         ``n_steps``, the finite horizon schedule (ii).
@@ -62,6 +66,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "length_schedule": ["growing"],
         "n_steps": ["tuned"],
         "growth_period": [10],

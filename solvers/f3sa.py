@@ -38,6 +38,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples); "full": all of them.
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
         "theory": gamma_k decays as (k + 1)^{-2/5}, lambda_k grows as (k + 1)^{1/5} and eta_k decays
         as (k + 1)^{-4/5}; "constant": they stay what they are at k = 0.
@@ -63,6 +67,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "penalty": ["tuned"],
         "momentum": ["tuned"],

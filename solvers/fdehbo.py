@@ -34,6 +34,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples); "full": all of them.
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
         "theory": the three steps decay as (t + 1)^{-1/3} and the momentum weight as
         (t + 1)^{-2/3}; "constant": they do not.
@@ -64,6 +68,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "momentum": ["tuned"],
         "delta": ["tuned"],

@@ -29,6 +29,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples); "full": all of them.
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
         "theory": the three steps and the momentum weight decay as (t + 1)^{-1/2}; "constant": they
         do not.
@@ -54,6 +58,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "momentum": ["tuned"],
         "linear_ratio": ["tuned"],

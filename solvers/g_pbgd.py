@@ -26,6 +26,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples); "full": all of them, as in the paper.
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
         "theory": gamma rises linearly, as in the paper's experiments; "constant": it is
         ``penalty`` throughout.
@@ -55,6 +59,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": ["full"],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "ramp": [1000],
         "penalty_start": ["tuned"],

@@ -26,6 +26,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples).
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     warm_start : {"z", "none"}
         Start of the inner loop: "z", at the z of the iteration before; "none", at zero.
     n_inner_steps : int
@@ -48,6 +52,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": ["full"],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "warm_start": ["z"],
         "n_inner_steps": ["tuned"],
         "n_directions": ["tuned"],

@@ -32,6 +32,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples); the memory holds one row for each.
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     memory : {"full", "zero"}
         How the memory starts: "full", by one counted pass over all rows; "zero", with zeros.
     step_size : float
@@ -49,6 +53,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "memory": ["full"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],

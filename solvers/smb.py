@@ -30,6 +30,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples).
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     averaged : {"x", "x_and_z"}
         What is averaged: the outer direction, or the inner gradients too.
     schedule : {"theory", "constant"}
@@ -59,6 +63,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "averaged": ["x"],
         "schedule": ["theory"],
         "n_neumann_steps": ["tuned"],

@@ -34,6 +34,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples).
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     period : int or "epoch"
         1 / p, average number of iterations from one full pass to the next, where p is the
         probability of a full pass; "epoch": as many as it takes to draw n + m samples, the rows of
@@ -58,6 +62,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "period": ["epoch"],
         "radius": ["tuned"],
         "step_size": ["tuned"],

@@ -28,6 +28,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples).
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     batch_growth : {"constant", "theory"}
         Batches of the factors of the series: "constant", one of ``batch_size`` rows each; "theory",
         factor j = 1..Q averages ceil(L^{(Q-j)/(Q-1)}) of them.
@@ -57,6 +61,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "batch_growth": ["constant"],
         "n_inner_steps": ["tuned"],
         "n_neumann_steps": ["tuned"],

@@ -32,6 +32,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples).
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     variant : {"SUSTAIN", "MSTSA"}
         "SUSTAIN": momentum on z and on x; "MSTSA": on x only, as we read the first version of the
         paper.
@@ -62,6 +66,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "variant": ["SUSTAIN"],
         "schedule": ["theory"],
         "n_neumann_steps": ["tuned"],

@@ -30,6 +30,10 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples).
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     period : int or "epoch"
         Iterations from one full pass to the next; "epoch": as many as it takes to draw n + m
         samples, the rows of both levels.
@@ -57,6 +61,8 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "period": ["epoch"],
         "n_inner_steps": ["tuned"],
         "n_neumann_steps": ["tuned"],

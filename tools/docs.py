@@ -20,7 +20,7 @@ from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.running import run, run_state
 from benchmark_utils.running.host import HostSolver
 from benchmark_utils.running.rules import Rules
-from benchmark_utils.running.search_space import Choice
+from benchmark_utils.running.search_space import Choice, start_of
 from benchmark_utils.running.start import put_at_start
 from tools import docstrings, write_utf8
 
@@ -85,7 +85,9 @@ def quadratic():
 def measuring_solver(cls, n_iter, **parameters):
     """Return a solver at the defaults of its file and the starts of its ranges, with small steps, ready to run."""
     backend = "torch" if "torch" in cls.parameters["backend"] else "jax"
-    given = {name: space.start for name, space in cls.search_space.items() if name in cls.parameters}
+    given = {
+        name: start_of(space, quadratic().view) for name, space in cls.search_space.items() if name in cls.parameters
+    }
     if not issubclass(cls, HostSolver):
         given |= {name: step for name, step in STEPS.items() if name in cls.parameters}
     solver = cls.get_instance(backend=backend, **given | parameters)

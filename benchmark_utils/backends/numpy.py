@@ -1,5 +1,6 @@
 """NumPy as an array namespace for `benchmark_utils.losses`: the float64 reference computes with it."""
 
+import operator
 import types
 
 import numpy as np
@@ -34,8 +35,8 @@ xp = types.SimpleNamespace(
         "sigmoid": scipy.special.expit,
         "segment_sum": _segment_sum,
         "split_sizes": _split_sizes,
-        "matvec": np.matmul,
-        "vecmat": np.matmul,
+        "matvec": operator.matmul,  # of SciPy's sparse matrices too
+        "vecmat": operator.matmul,
         "to_device_of": lambda a, like: a,
     }
 )

@@ -22,14 +22,20 @@ class Partition(NamedTuple):
     last_size: int  # real rows of the last block
 
     @classmethod
-    def of(cls, n_samples, batch_size):
-        """Cut ``n_samples`` rows into blocks of ``batch_size`` rows (an int or ``"full"``)."""
+    def of(cls, n_samples, batch_size, name="batch_size"):
+        """Cut ``n_samples`` rows into blocks of ``batch_size`` rows (an int or ``"full"``).
+
+        Raises
+        ------
+        ValueError
+            With a sentence, where ``batch_size``, called ``name`` in it, cannot be.
+        """
         b = n_samples if batch_size == "full" else batch_size
         if isinstance(b, bool) or not isinstance(b, (int, np.integer)) or b < 1:
-            raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number, at least 1, or 'full'.")
+            raise ValueError(f"{name} is {batch_size!r}; it must be a whole number, at least 1, or 'full'.")
         if b > n_samples:
             raise ValueError(
-                f"batch_size is {batch_size} but the level has {n_samples} samples; choose between 1 and "
+                f"{name} is {batch_size} but the level has {n_samples} samples; choose between 1 and "
                 f"{n_samples}, or 'full'."
             )
         n_blocks = -(-n_samples // b)

@@ -4,6 +4,7 @@ NumPy draws every random number of a run on the host, one stream for each role o
 repetition. The draws depend neither on the backend nor on how a run is cut into chunks.
 """
 
+import math
 import zlib
 from typing import NamedTuple
 
@@ -21,13 +22,17 @@ class Draw(NamedTuple):
     bounds: tuple = ()  # (low, high) of integers, (p,) of bernoulli
 
 
+#: How ids of blocks are drawn, see `Reshuffled`: the parameter ``sampling`` of the solvers.
+SAMPLING = ("with_replacement", "reshuffled", "shuffled_once")
+
+
 def inner(*shape):
-    """Ids of blocks of G, uniform with replacement: one, or an array of the given shape."""
+    """Ids of blocks of G, uniform, as ``sampling`` says: one, or an array of the given shape."""
     return Draw("inner", shape)
 
 
 def outer(*shape):
-    """Ids of blocks of F, uniform with replacement: one, or an array of the given shape."""
+    """Ids of blocks of F, uniform, as ``sampling`` says: one, or an array of the given shape."""
     return Draw("outer", shape)
 
 
@@ -52,6 +57,48 @@ def iterations_of_one_epoch(plan, partitions):
     return max(1, -(-sum(part.n_samples for part in partitions.values()) // drawn))
 
 
+class Reshuffled:
+    """Ids 0 .. n - 1 without replacement: permutations one after the other, cut wherever a chunk ends.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    n : int
+        Number of ids.
+    once : bool
+        Whether every pass repeats the permutation of the first.
+    """
+
+    def __init__(self, rng, n, once):
+        self.rng, self.n, self.once = rng, n, once
+        self._begin(rng.bit_generator.state)
+
+    def _begin(self, state):
+        self.before, self.used = state, 0
+        self.rng.bit_generator.state = state
+        self.order = self.rng.permutation(self.n).astype(np.int32)
+
+    def take(self, count):
+        """Return the next ``count`` ids, int32."""
+        pieces, left = [], count
+        while left > 0:
+            if self.used == self.n:
+                self._begin(self.before if self.once else self.rng.bit_generator.state)
+            piece = self.order[self.used : self.used + left]
+            pieces.append(piece)
+            self.used, left = self.used + len(piece), left - len(piece)
+        return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)
+
+    def position(self):
+        """Return where the stream stands, as plain Python numbers."""
+        return {"before": self.before, "used": self.used}
+
+    def go_to(self, position):
+        """Go to a `position` taken earlier."""
+        self._begin(position["before"])
+        self.used = position["used"]
+
+
 class DrawStreams:
     """All random numbers of one run, role by role.
 
@@ -64,17 +111,31 @@ class DrawStreams:
     seed : int
         Seed of the repetition; each role has its own stream ``(seed, crc32(role))``, so that a plan with one
         role more leaves the others unchanged.
+    sampling : str
+        How ids of blocks are drawn, one of `SAMPLING`: uniformly with replacement; every block once before any comes
+        again, in a new random order at each pass (random reshuffling), or in the same one (shuffle once). Each role
+        passes through the blocks on its own.
     """
 
-    def __init__(self, plan, partitions, seed):
+    def __init__(self, plan, partitions, seed, sampling="with_replacement"):
         self.plan, self.partitions = plan, partitions
         self.rngs = {role: np.random.default_rng([seed, zlib.crc32(role.encode())]) for role in plan}
+        self.shuffled = {}
+        if sampling != "with_replacement":
+            self.shuffled = {
+                role: Reshuffled(self.rngs[role], partitions[draw.kind].n_blocks, sampling == "shuffled_once")
+                for role, draw in plan.items()
+                if draw.kind in partitions
+            }
 
     def take(self, n):
         """Return the draws of the next ``n`` iterations: dict of role to array of shape (n, ...)."""
-        return {role: self._one(self.rngs[role], draw, (n, *draw.shape)) for role, draw in self.plan.items()}
+        return {role: self._one(role, draw, (n, *draw.shape)) for role, draw in self.plan.items()}
 
-    def _one(self, rng, draw, shape):
+    def _one(self, role, draw, shape):
+        if role in self.shuffled:
+            return self.shuffled[role].take(math.prod(shape)).reshape(shape)
+        rng = self.rngs[role]
         if draw.kind in self.partitions:
             return rng.integers(0, self.partitions[draw.kind].n_blocks, size=shape, dtype=np.int32)
         if draw.kind == "integers":
@@ -91,13 +152,17 @@ class DrawStreams:
         return drawn
 
     def position(self):
-        """Return where every stream stands: dict of role to the state of its generator, plain Python numbers."""
-        return {role: rng.bit_generator.state for role, rng in self.rngs.items()}
+        """Return where every stream stands: dict of role to its position, plain Python numbers."""
+        own = {role: ids.position() for role, ids in self.shuffled.items()}
+        return {role: rng.bit_generator.state for role, rng in self.rngs.items()} | own
 
     def go_to(self, position):
         """Go to a `position` taken earlier, in this process or in another one."""
         for role, state in position.items():
-            self.rngs[role].bit_generator.state = state
+            if role in self.shuffled:
+                self.shuffled[role].go_to(state)
+            else:
+                self.rngs[role].bit_generator.state = state
 
     def bytes_per_iteration(self):
         """Return the bytes that the draws of one iteration take."""

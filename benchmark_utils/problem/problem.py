@@ -18,6 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.curvature import hessian_at_start, largest_eigenvalue, smallest_eigenvalue
 from benchmark_utils.problem.feasible_set import FeasibleSet
 from benchmark_utils.problem.tasks import Tasks
 from benchmark_utils.problem.variables import size_of
@@ -124,7 +125,7 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """What a solver sees of a problem: terms, training and validation rows, shapes; not its answer.
+    """What a solver sees of a problem: terms, training and validation rows, shapes, the start; not its answer.
 
     The fields are those of `Problem`. There is no evaluator, no optimal value, no test row and no metric here.
     """
@@ -135,6 +136,7 @@ class View:
     rows: dict
     inner_shape: Any
     outer_shape: Any
+    init: Callable
     feasible_set: FeasibleSet | None
     feasible_arrays: dict
     tasks: Tasks | None
@@ -157,6 +159,18 @@ class View:
     def n_samples(self, level):
         """Return the number of rows of a level, "inner" or "outer"."""
         return next(iter(self.rows[level].values())).shape[0]
+
+    @functools.cached_property
+    def L(self):
+        """Largest eigenvalue of the Hessian of G in z at the start, to a few per cent; None where it is not known."""
+        hessian = hessian_at_start(self)
+        return None if hessian is None else largest_eigenvalue(hessian)
+
+    @functools.cached_property
+    def mu(self):
+        """Smallest eigenvalue of the Hessian of G in z at the start; None where it is not known or z is too large."""
+        hessian = hessian_at_start(self)
+        return None if hessian is None else smallest_eigenvalue(hessian)
 
     @property
     def offers(self):

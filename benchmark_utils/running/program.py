@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmark_utils.backends import get_backend
 from benchmark_utils.oracles.blocks import Partition, make_blocks
-from benchmark_utils.oracles.draws import DrawStreams, inner
+from benchmark_utils.oracles.draws import SAMPLING, DrawStreams, inner
 from benchmark_utils.oracles.oracles import Oracles, Spec
 from benchmark_utils.problem.variables import roles_of
 from benchmark_utils.running import memory
@@ -45,9 +45,20 @@ class DrawnBlock:
         return self
 
 
-def partitions_of(view, batch_size):
+def partitions_of(view, solver):
     """Return dict of level to `Partition`; raises ValueError with a sentence for a batch size that cannot be."""
-    return {level: Partition.of(view.n_samples(level), batch_size) for level in ("inner", "outer")}
+    batch_size = getattr(solver, "batch_size", "full")
+    outer = getattr(solver, "outer_batch_size", "same")
+    name = "batch_size" if outer == "same" else "outer_batch_size"
+    if view.tasks is not None and outer != "same":
+        raise ValueError(
+            f"outer_batch_size is {outer!r}, but {view.name} draws tasks, which hold rows of both levels; leave it "
+            "'same'."
+        )
+    return {
+        "inner": Partition.of(view.n_samples("inner"), batch_size),
+        "outer": Partition.of(view.n_samples("outer"), batch_size if outer == "same" else outer, name),
+    }
 
 
 class BackendProgram:
@@ -75,7 +86,7 @@ class BackendProgram:
         self.bk = get_backend(solver.backend, rules.device, rules.precision)
         if vectorised:  # primitives that take a leading axis of members
             self.bk = self.bk.vectorised()
-        self.partitions = partitions_of(view, getattr(solver, "batch_size", "full"))
+        self.partitions = partitions_of(view, solver)
         self.spec = Spec.of(view, self.partitions)
         solver.bk, solver.partitions, solver.problem = self.bk, self.partitions, view
         self.compile_time, self.longest = 0.0, 1 << 30
@@ -103,7 +114,8 @@ class BackendProgram:
 
     def streams(self, seed=None):
         """Return the streams of draws at their beginning, of the run's seed or of another one."""
-        return DrawStreams(self.stream_plan, self.partitions, self.seed if seed is None else seed)
+        sampling = getattr(self.solver, "sampling", SAMPLING[0])
+        return DrawStreams(self.stream_plan, self.partitions, self.seed if seed is None else seed, sampling)
 
     def take(self, streams, n):
         """Return the draws of the next ``n`` iterations, at most ``longest``, as the backend packs them."""

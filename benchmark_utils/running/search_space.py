@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from benchmark_utils.oracles.draws import SAMPLING
+
 #: Word that stands for the tuned value of a parameter, or the start of its range where none has been tuned.
 TUNED = "tuned"
 
@@ -15,12 +17,22 @@ TUNED = "tuned"
 TUNED_FOLDER = Path(__file__).parents[2] / "tuned"
 
 
+#: Word for a start that is chosen from the problem: one over its measured L, see `View.L`.
+INVERSE_L = "1/L"
+
+#: What `INVERSE_L` stands for where L has not been measured.
+UNMEASURED = 0.5
+
+#: Allowed words of parameters that mean the same in every solver.
+SHARED_CHOICES = {"sampling": SAMPLING}
+
+
 class Log(NamedTuple):
     """A positive number, searched on a logarithmic scale; it reaches the step as a traced number."""
 
     low: float
     high: float
-    start: float
+    start: Any  # a number, or the word "1/L"
 
 
 class Int(NamedTuple):
@@ -83,7 +95,16 @@ def why_bad_integer(name, value, least):
     return f"{name} is {value!r}; it must be a whole number, at least {least}."
 
 
-def resolve(solver_class, given, problem_name):
+def start_of(space, view):
+    """Return the number, or the word, at which a range starts on a problem."""
+    if not isinstance(space, Log) or space.start != INVERSE_L:
+        return space.start
+    if not view.L:
+        return UNMEASURED
+    return min(max(float(f"{1 / view.L:.2g}"), space.low), space.high)
+
+
+def resolve(solver_class, given, view):
     """Return the values that a run uses.
 
     Parameters
@@ -92,7 +113,8 @@ def resolve(solver_class, given, problem_name):
         With ``parameters``, ``search_space``, ``choices`` and ``least``.
     given : dict of str to object
         Parameters as given by the user.
-    problem_name : str
+    view : View
+        Of the problem.
 
     Returns
     -------
@@ -100,12 +122,12 @@ def resolve(solver_class, given, problem_name):
     fallen_back : list of str
         Names that were to be tuned and take the start of their range.
     """
-    tuned = tuned_values(problem_name).get(solver_class.name, {})
+    tuned = tuned_values(view.name).get(solver_class.name, {})
     values, fallen_back = {}, []
     for name, value in given.items():
         if name in solver_class.search_space and value == TUNED:
             fallen_back += [] if name in tuned else [name]
-            value = tuned.get(name, solver_class.search_space[name].start)
+            value = tuned[name] if name in tuned else start_of(solver_class.search_space[name], view)
         values[name] = as_number(value)
     return values, fallen_back
 
@@ -114,11 +136,11 @@ def why_bad_values(solver_class, values):
     """Return a sentence about the first value that cannot be right, or None; see `resolve`."""
     for name, value in values.items():
         default = solver_class.parameters[name][0]
-        space, words = solver_class.search_space.get(name), solver_class.choices.get(name)
+        space, words = solver_class.search_space.get(name), solver_class.choices.get(name, SHARED_CHOICES.get(name))
         if isinstance(space, Choice) and words is None:
             words = space.options
         whole = isinstance(space, Int) or (isinstance(default, int) and not isinstance(default, bool))
-        if name in ("backend", "batch_size"):
+        if name in ("backend", "batch_size", "outer_batch_size"):
             continue
         if words is not None and value not in words:
             if int in words and isinstance(value, (int, float)):

@@ -20,7 +20,8 @@ class BackendSolver(BaseSolver):
     """What solvers share, however they are written: parameters, checks, one program, one run loop.
 
     A solver file states ``name``, ``parameters`` and ``requirements`` as literals, ``choices``, ``least``,
-    ``search_space`` and ``references``. A method without the parameter ``batch_size`` works on all samples at once.
+    ``search_space`` and ``references``. A method without the parameter ``batch_size`` works on all samples at once;
+    one that has it may have ``outer_batch_size`` and ``sampling`` too, which are honoured here, not in its file.
     """
 
     sampling_strategy = "callback"
@@ -74,7 +75,7 @@ class BackendSolver(BaseSolver):
         if reason is not None:
             return reason
         try:
-            partitions = partitions_of(view, getattr(self, "batch_size", "full"))
+            partitions = partitions_of(view, self)
             return (
                 self.why_not(view, partitions)
                 or why_not_offered(self, view)
@@ -88,7 +89,7 @@ class BackendSolver(BaseSolver):
         self.precision, self.itemsize = rules.precision, np.dtype(rules.precision).itemsize
         if not hasattr(self, "given"):
             self.given = {name: getattr(self, name) for name in self.parameters}
-        self.values, self.fallen_back = resolve(type(self), self.given, view.name)
+        self.values, self.fallen_back = resolve(type(self), self.given, view)
         for name, value in self.values.items():
             setattr(self, name, value)
 

@@ -202,7 +202,7 @@ def parameters_of(cls, **changes):
     for name, (default, *_) in cls.parameters.items():
         space = cls.search_space.get(name)
         if isinstance(space, Log):
-            out[name] = NUMBERS.get(name, space.start)
+            out[name] = NUMBERS.get(name, 0.3 if isinstance(space.start, str) else space.start)
         elif isinstance(space, Int):
             out[name] = INTEGERS.get(name, min(space.start, 3))
         elif space is not None:

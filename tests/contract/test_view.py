@@ -9,7 +9,7 @@ import pytest
 import helpers
 from benchmark_utils.problem.problem import LEVELS, Problem, View
 
-ANSWERS = ("evaluator", "h_star", "splits", "metrics", "reference", "card", "init", "gradient_mapping_step")
+ANSWERS = ("evaluator", "h_star", "splits", "metrics", "reference", "card", "gradient_mapping_step")
 
 
 @pytest.mark.parametrize("name", ANSWERS)

@@ -1,5 +1,8 @@
 """Blocks average to the full sum, streams are reproducible, independent of chunks and of each other."""
 
+import itertools
+import json
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -72,3 +75,30 @@ def test_partition_refuses_a_batch_larger_than_the_data():
     with pytest.raises(ValueError, match="batch_size is 23 but the level has 22 samples"):
         Partition.of(22, 23)
     assert Partition.of(22, "full") == Partition(22, 22, 1, 22)
+
+
+SHUFFLED = ("reshuffled", "shuffled_once")
+
+
+@pytest.mark.parametrize("sampling", SHUFFLED)
+def test_without_replacement_every_block_comes_once_a_pass(sampling):
+    drawn = DrawStreams(PLAN, PARTITIONS, seed=5, sampling=sampling).take(33)
+    passes = drawn["a"].ravel().reshape(-1, 11)
+    assert_array_equal(np.sort(passes, axis=1), np.tile(np.arange(11), (len(passes), 1)))
+    same = [np.array_equal(a, b) for a, b in itertools.pairwise(passes)]
+    assert all(same) if sampling == "shuffled_once" else not any(same)
+    assert not np.array_equal(np.argsort(drawn["a"].ravel()[:8]), np.argsort(drawn["b"][:8])), "roles are independent"
+    for role in ("c", "d", "e"):  # what is no batch is drawn as ever
+        assert_array_equal(drawn[role], DrawStreams(PLAN, PARTITIONS, seed=5).take(33)[role])
+
+
+@pytest.mark.parametrize("sampling", SHUFFLED)
+def test_without_replacement_neither_cuts_nor_a_resume_change_the_draws(sampling):
+    make = lambda: DrawStreams(PLAN, PARTITIONS, seed=5, sampling=sampling)
+    whole, streams, pieces = make().take(40), make(), []
+    for n in (1, 5, 2, 15, 17):
+        pieces.append(streams.take(n))
+        position, streams = json.loads(json.dumps(streams.position())), make()
+        streams.go_to(position)
+    for role, expected in whole.items():
+        assert_array_equal(np.concatenate([piece[role] for piece in pieces]), expected)

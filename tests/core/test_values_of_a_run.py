@@ -1,5 +1,7 @@
 """Values in a run: the user's, the tuned one, or the start of the range; the seed's draws."""
 
+import types
+
 import numpy as np
 import pytest
 import yaml
@@ -29,10 +31,10 @@ def tuned(tmp_path, monkeypatch):
     search_space.tuned_values.cache_clear()
 
 
-def values(problem_name="known", **given):
+def values(problem_name="known", L=None, **given):
     """Return what `resolve` does with the defaults and what a user gave."""
     given = {name: value[0] for name, value in Solver.parameters.items()} | given
-    return resolve(Solver, given, problem_name)
+    return resolve(Solver, given, types.SimpleNamespace(name=problem_name, L=L))
 
 
 def test_tuned_values_are_those_of_the_solver_and_the_problem(tuned):
@@ -45,6 +47,12 @@ def test_without_a_tuned_value_the_range_starts_where_it_says(tuned):
     found, fallen_back = values("unknown")
     assert (found["step_size"], found["n_steps"]) == (0.25, 7)
     assert fallen_back == ["step_size", "n_steps"]
+
+
+@pytest.mark.parametrize(("L", "expected"), [(4.0, 0.25), (None, search_space.UNMEASURED), (1e-9, 1e3), (1e9, 1e-4)])
+def test_a_start_that_follows_the_curvature_is_one_over_L_within_its_range(L, expected):
+    space = Log(1e-4, 1e3, start=search_space.INVERSE_L)
+    assert search_space.start_of(space, types.SimpleNamespace(L=L)) == expected
 
 
 def test_what_the_user_gives_counts(tuned):

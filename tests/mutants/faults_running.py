@@ -169,7 +169,7 @@ FAULTS = (
     ),
     # ------------------------------------------------------------------ values and rules
     Fault(
-        "values.start_ignored", SPACE, "search_space[name].start)", "search_space[name].low)",
+        "values.start_ignored", SPACE, "return space.start", "return space.low",
         VALUES,
     ),
     Fault("values.number_of_the_user_ignored", SPACE, "and value == TUNED", "", VALUES),
