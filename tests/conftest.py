@@ -47,8 +47,9 @@ def problem(problem_name):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark as slow what takes a minute: dense matrices of 640 columns in every iteration."""
+    """Keep the tests of a solver in one process, where they share what has been compiled."""
     for item in items:
         values = getattr(getattr(item, "callspec", None), "params", {})
-        if values.get("problem_name") == "digits_cleaning" and values.get("stem") in ("stable", "stable_vr"):
-            item.add_marker(pytest.mark.slow)
+        for name in ("stem", "run_stem", "file_stem", "file"):
+            if name in values:
+                item.add_marker(pytest.mark.xdist_group(values[name]))

@@ -61,6 +61,19 @@ def host_solvers():
     return {stem: cls for stem, cls in solver_classes().items() if issubclass(cls, HostSolver)}
 
 
+def runs():
+    """Return a pytest parameter (file stem, backend) for every solver and each of its backends.
+
+    Those by JAX, whose programs take a second to compile, are slow tests where there is torch as well.
+    """
+    return [
+        pytest.param(stem, name, id=f"{stem}-{name}", marks=[pytest.mark.slow] * (name == "jax" and len(have) > 1))
+        for stem, cls in solver_classes().items()
+        for have in (getattr(cls, "frameworks", BACKENDS),)
+        for name in have
+    ]
+
+
 @functools.cache
 def objective_class():
     """Return the Objective class."""
@@ -202,9 +215,27 @@ def make_solver(cls, problem, max_iterations, seed=0, precision="float32", rules
     return at_start(solver, problem, seed, precision=precision, max_iterations=max_iterations, **rules or {})
 
 
+#: Solvers that have been compiled, the latest last; tests that want the same one need not compile it again.
+_COMPILED, _AT_MOST = {}, 6
+
+
+def compiled(cls, problem, n_iter, seed=0, precision="float64", **parameters):
+    """Return a solver like `make_solver`, at its start; one that an earlier test has compiled where there is one."""
+    key = cls, id(problem), precision, repr(sorted(parameters.items()))
+    solver = _COMPILED.pop(key, None)
+    if solver is None:
+        solver = make_solver(cls, problem, n_iter, seed, precision, **parameters)
+    else:
+        at_start(solver, problem, seed, precision=precision, max_iterations=n_iter)
+    _COMPILED[key] = solver
+    while len(_COMPILED) > _AT_MOST:
+        del _COMPILED[next(iter(_COMPILED))]
+    return solver
+
+
 def run(cls, problem, n_iter, precision="float64", **parameters):
     """Run ``n_iter`` outer iterations and return the solver's result."""
-    solver = make_solver(cls, problem, n_iter, precision=precision, **parameters)
+    solver = compiled(cls, problem, n_iter, precision=precision, **parameters)
     solver.run(lambda: True)
     return solver.get_result()
 

@@ -108,6 +108,11 @@ class BackendProgram:
         given = {name: getattr(self.solver, name) for name in self.hp_type._fields} | values
         self.hp = self.hp_type(*(self.bk.scalar(given[name]) for name in self.hp_type._fields))
 
+    def serves(self, view, rules):
+        """Return whether the program is that of a problem under these rules; budgets are no part of it."""
+        mine = self.rules
+        return self.view is view and (mine.device, mine.precision) == (rules.device, rules.precision)
+
     def place(self, z0, x0, seed):
         """Set the start and the seed of the next run."""
         self.z0, self.x0, self.seed = z0, x0, seed

@@ -96,11 +96,12 @@ class BackendSolver(BaseSolver):
     # ------------------------------------------------------------------ set-up, outside the clock
     def set_objective(self, problem, z0, x0, seed, rules, journal=None):
         """Receive the view of a problem, its start, the seed of the repetition and the rules; every repetition."""
-        if getattr(self, "program", None) is None or self.program.view is not problem or self.program.rules != rules:
+        if getattr(self, "program", None) is None or not self.program.serves(problem, rules):
             self.prepare(problem, rules)
             self._say_what_was_not_tuned(problem)
             self.program = self.program_class(self, problem, rules)
-        self.rules, self.journal = rules, journal
+        self.rules = self.program.rules = rules
+        self.journal = journal
         self.program.place(z0, x0, seed)
 
     def _say_what_was_not_tuned(self, view):

@@ -18,14 +18,7 @@ NOT_ALONG = {
 #: Parameters with which a solver moves along its direction.
 PLAIN = {"implicit_diff": dict(outer_optimiser="sgd", step_size=0.3)}
 
-#: Every solver by torch where it has it; by JAX, whose programs take seconds to compile, among the slow tests.
-RUNS = [
-    pytest.param(stem, backend, id=f"{stem}-{backend}", marks=[pytest.mark.slow] * (backend == "jax" and len(have) > 1))
-    for stem, cls in helpers.solver_classes().items()
-    for have in (getattr(cls, "frameworks", helpers.BACKENDS),)
-    for backend in have
-]
-every_run = pytest.mark.parametrize(("run_stem", "framework"), RUNS)
+every_run = pytest.mark.parametrize(("run_stem", "framework"), helpers.runs())
 
 
 def ready(stem, backend):

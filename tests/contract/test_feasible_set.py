@@ -16,11 +16,6 @@ WIDTH, N_ITER = 1e-3, 20
 #: Rounding of the projected numbers.
 TOLERANCE = 1e-12
 
-RUNS = [
-    *((stem, backend) for stem in helpers.step_solvers() for backend in helpers.BACKENDS),
-    *((stem, backend) for stem, cls in helpers.host_solvers().items() for backend in cls.frameworks),
-]
-
 
 def boxed():
     """Return the quadratic with a box so tight around x0 that every run hits it, and x0."""
@@ -41,7 +36,7 @@ def distances(stem, backend):
     return np.array(rows)
 
 
-@pytest.mark.parametrize(("run_stem", "framework"), RUNS, ids=map("-".join, RUNS))
+@pytest.mark.parametrize(("run_stem", "framework"), helpers.runs())
 def test_x_stays_in_the_box_and_touches_it(run_stem, framework):
     rows = distances(run_stem, framework)
     assert (rows <= WIDTH + TOLERANCE).all()

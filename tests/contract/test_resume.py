@@ -9,16 +9,8 @@ from benchmark_utils.running import run as run_loop
 from benchmark_utils.running import run_state
 from helpers import assert_agree, make_solver, small_quadratic, stated_steps
 
-#: Every solver by torch where it has it; by JAX, whose programs take seconds to compile, among the slow tests.
-RUNS = [
-    pytest.param(stem, backend, id=f"{stem}-{backend}", marks=[pytest.mark.slow] * (backend == "jax" and len(have) > 1))
-    for stem, cls in helpers.solver_classes().items()
-    for have in (getattr(cls, "frameworks", helpers.BACKENDS),)
-    for backend in have
-]
 
-
-@pytest.mark.parametrize(("run_stem", "framework"), RUNS)
+@pytest.mark.parametrize(("run_stem", "framework"), helpers.runs())
 def test_a_run_taken_up_again_equals_the_uninterrupted_one(run_stem, framework):
     cls = helpers.solver_classes()[run_stem]
     common = dict(batch_size=16) | (stated_steps(cls) if run_stem in helpers.step_solvers() else {})
