@@ -37,8 +37,9 @@ class Solver(BilevelSolver):
         i of Algorithm 3, products with H in one outer iteration; 0 leaves the first term.
     warm_start : {"none", "z"}
         "z": the inner loop starts at the previous z; "none": it starts at zero.
-    neumann_ratio : float
-        Step of the series, alpha in Algorithm 3, over the step of z.
+    neumann_step : float
+        alpha in Algorithm 3, step of the series, near 1 / L; it never decays. The start
+        is one over the L measured at the first point.
     step_size : float
         Step of z.
     outer_ratio : float
@@ -59,7 +60,7 @@ class Solver(BilevelSolver):
         "n_inner_steps": ["tuned"],
         "n_neumann_steps": ["tuned"],
         "warm_start": ["z"],
-        "neumann_ratio": ["tuned"],
+        "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
@@ -69,13 +70,13 @@ class Solver(BilevelSolver):
     search_space = {
         "n_inner_steps": Int(1, 100, start=10),
         "n_neumann_steps": Int(1, 100, start=10),
-        "neumann_ratio": Log(1e-2, 1e2, start=1.0),
+        "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=1.0),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
         "limit": "neumann",
-        "neumann_ratio": 1.0,
+        "neumann_step": 0.3,
         "step_size": 0.3,
         "outer_ratio": 3.0,
         "n_inner_steps": 10,
@@ -88,7 +89,7 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         alpha = hp.step_size  # inner step
-        eta = hp.step_size * hp.neumann_ratio  # step of the series
+        eta = hp.neumann_step  # step of the series
         beta = hp.step_size / hp.outer_ratio  # outer step
         T, xi, zeta = self.n_inner_steps, draws.xi, draws.zeta
 

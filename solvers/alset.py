@@ -38,8 +38,9 @@ class Solver(BilevelSolver):
         Q, number of possible lengths of the random product in (8), at most Q - 1 products with H.
     schedule : {"theory", "constant"}
         "theory": the steps of z and x decay as (k + 1)^{-1/2}; "constant": they do not.
-    neumann_ratio : float
-        Step of the series in (8), 1 / L in the paper, over ``step_size``; it does not decay.
+    neumann_step : float
+        eta, step of the series, near 1 / L; it never decays. The start
+        is one over the L measured at the first point.
     step_size : float
         beta, step of z (at k = 0 where steps decay).
     outer_ratio : float
@@ -62,7 +63,7 @@ class Solver(BilevelSolver):
         "n_inner_steps": ["tuned"],
         "n_neumann_steps": ["tuned"],
         "schedule": ["theory"],
-        "neumann_ratio": ["tuned"],
+        "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
@@ -71,14 +72,14 @@ class Solver(BilevelSolver):
     search_space = {
         "n_inner_steps": Int(1, 50, start=1),
         "n_neumann_steps": Int(1, 100, start=40),
-        "neumann_ratio": Log(1e-2, 1e2, start=1.0),
+        "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=0.7),
     }
     deterministic = {
         "limit": "hia",
         "schedule": "constant",
-        "neumann_ratio": 1.0,
+        "neumann_step": 0.3,
         "step_size": 0.3,
         "outer_ratio": 0.7,
         "n_inner_steps": 1,
@@ -96,7 +97,7 @@ class Solver(BilevelSolver):
         decay = theory_or_constant(self.schedule, 1 / 2)
         beta = power_law(hp.step_size, s.t, decay)  # inner step
         alpha = power_law(hp.step_size / hp.outer_ratio, s.t, decay)  # outer step
-        eta = hp.step_size * hp.neumann_ratio  # step of the series, 1 / L in the paper
+        eta = hp.neumann_step  # step of the series, 1 / L in the paper
 
         # T inner steps from z_k.
         T, Q, p = self.n_inner_steps, self.n_neumann_steps, draws.p

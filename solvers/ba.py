@@ -42,8 +42,9 @@ class Solver(BilevelSolver):
         "none": every inner loop starts at zero; "z": at the previous z, as codes do.
     schedule : {"theory", "constant"}
         "theory": T_k = ceil(T (k + 1)^{1/4}) and Q_k = ceil(Q (k + 1)^{1/4}); "constant": T and Q.
-    neumann_ratio : float
-        Step of the series over beta.
+    neumann_step : float
+        eta, step of the series, near 1 / L; it never decays. The start
+        is one over the L measured at the first point.
     step_size : float
         beta, step of z, 2 / (L + mu) in the paper.
     outer_ratio : float
@@ -71,7 +72,7 @@ class Solver(BilevelSolver):
         "max_steps": [40],
         "warm_start": ["none"],
         "schedule": ["theory"],
-        "neumann_ratio": ["tuned"],
+        "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
@@ -80,7 +81,7 @@ class Solver(BilevelSolver):
     search_space = {
         "n_inner_steps": Int(1, 40, start=10),
         "n_neumann_steps": Int(1, 40, start=10),
-        "neumann_ratio": Log(1e-2, 1e2, start=1.0),
+        "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=1.0),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
@@ -88,7 +89,7 @@ class Solver(BilevelSolver):
         "limit": "neumann",
         "schedule": "constant",
         "warm_start": "z",
-        "neumann_ratio": 1.0,
+        "neumann_step": 0.3,
         "step_size": 0.3,
         "outer_ratio": 3.0,
         "n_inner_steps": 10,
@@ -112,7 +113,7 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         beta = hp.step_size  # inner step, 2 / (L + mu) in the paper
-        eta = hp.step_size * hp.neumann_ratio  # step of the series
+        eta = hp.neumann_step  # step of the series
         alpha = hp.step_size / hp.outer_ratio  # outer step
         T_k, Q_k = self.length(self.n_inner_steps, s.t), self.length(self.n_neumann_steps, s.t)
         xi, zeta = draws.xi, draws.zeta

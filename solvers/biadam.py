@@ -48,7 +48,8 @@ class Solver(BilevelSolver):
     scaling_floor : float
         Number added to the square roots of s_z and s_x.
     neumann_step : float
-        Step of the series (HIA).
+        eta, step of the series, near 1 / L; it never decays. The start
+        is one over the L measured at the first point.
     step_size : float
         lambda, step of z before the scaling and eta_t.
     outer_ratio : float
@@ -87,7 +88,7 @@ class Solver(BilevelSolver):
         "momentum": Log(1e-2, 1.0, start=0.9),
         "square_memory": Log(0.5, 0.9999, start=0.99),
         "scaling_floor": Log(1e-8, 1e0, start=0.001),
-        "neumann_step": Log(1e-4, 1e3, start=1.0),
+        "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-5, 1e3, start=0.03),
         "outer_ratio": Log(1e-6, 1e3, start=0.5),
     }

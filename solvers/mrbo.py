@@ -44,8 +44,9 @@ class Solver(BilevelSolver):
     momentum : float
         Weight a in new + (1 - a) (estimate - old) of both estimates, in (0, 1] (at t = 0 of the
         decay); 1 keeps no memory. The first iteration takes 1: plain stochastic directions.
-    neumann_ratio : float
-        eta / step_size, where eta is the step of the series, which never decays.
+    neumann_step : float
+        eta, step of the series, near 1 / L; it never decays. The start
+        is one over the L measured at the first point.
     step_size : float
         rho, step of z: the paper's lambda eta_k (at t = 0 where steps decay).
     outer_ratio : float
@@ -67,7 +68,7 @@ class Solver(BilevelSolver):
         "schedule": ["theory"],
         "n_neumann_steps": ["tuned"],
         "momentum": ["tuned"],
-        "neumann_ratio": ["tuned"],
+        "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
@@ -76,13 +77,13 @@ class Solver(BilevelSolver):
     search_space = {
         "n_neumann_steps": Int(1, 100, start=10),
         "momentum": Log(1e-2, 1.0, start=0.5),
-        "neumann_ratio": Log(1e-2, 1e2, start=2.0),
+        "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
         "limit": "neumann", "schedule": "constant", "n_neumann_steps": 4, "momentum": 0.5,
-        "neumann_ratio": 2.0, "step_size": 0.3, "outer_ratio": 3.0,
+        "neumann_step": 0.6, "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["J. Yang, K. Ji, Y. Liang. NeurIPS 2021. arXiv:2106.04692"]
 
@@ -94,7 +95,7 @@ class Solver(BilevelSolver):
         gamma = rho / hp.outer_ratio
         a = power_law(hp.momentum, s.t, theory_or_constant(self.schedule, 2 / 3))
         a = momentum(self.bk, a, s.t)
-        eta = hp.step_size * hp.neumann_ratio  # step of the series
+        eta = hp.neumann_step  # step of the series
         Q = self.n_neumann_steps
 
         # The same draws at (z_k, x_k) and at (z_{k-1}, x_{k-1}).

@@ -44,8 +44,9 @@ class Solver(BilevelSolver):
     momentum : float
         beta, weight of the new estimate in the average, in (0, 1] (at k = 0 of the decay); 1 keeps
         no memory. The first iteration takes 1.
-    neumann_ratio : float
-        eta / step_size, where eta is the step of the series, which never decays.
+    neumann_step : float
+        eta, step of the series, near 1 / L; it never decays. The start
+        is one over the L measured at the first point.
     step_size : float
         rho, inner step (at k = 0 where steps decay).
     outer_ratio : float
@@ -69,7 +70,7 @@ class Solver(BilevelSolver):
         "schedule": ["theory"],
         "n_neumann_steps": ["tuned"],
         "momentum": ["tuned"],
-        "neumann_ratio": ["tuned"],
+        "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
@@ -79,13 +80,13 @@ class Solver(BilevelSolver):
     search_space = {
         "n_neumann_steps": Int(1, 100, start=40),
         "momentum": Log(1e-2, 1.0, start=0.9),
-        "neumann_ratio": Log(1e-2, 1e2, start=1.0),
+        "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=0.7),
     }
     deterministic = {
         "limit": "hia", "schedule": "constant", "n_neumann_steps": 4, "momentum": 0.9,
-        "neumann_ratio": 1.0, "step_size": 0.3, "outer_ratio": 0.7,
+        "neumann_step": 0.3, "step_size": 0.3, "outer_ratio": 0.7,
     }  # fmt: skip
     references = ["Z. Guo, Y. Xu, W. Yin, R. Jin, T. Yang. 2021. arXiv:2104.14840"]
 
@@ -100,7 +101,7 @@ class Solver(BilevelSolver):
         gamma = power_law(hp.step_size / hp.outer_ratio, s.t, decay)  # outer step
         # Weight of the new estimate
         beta = momentum(self.bk, power_law(hp.momentum, s.t, decay), s.t)
-        eta = hp.step_size * hp.neumann_ratio  # step of the series
+        eta = hp.neumann_step  # step of the series
 
         # Estimates at (z_k, x_k).
         Q, p = self.n_neumann_steps, draws.p

@@ -42,8 +42,9 @@ class Solver(BilevelSolver):
     largest_batch : int
         L, batches that the first factor averages with ``batch_growth="theory"`` (the last one takes
         1); not used with "constant".
-    neumann_ratio : float
-        eta / alpha, where eta is the step of the series.
+    neumann_step : float
+        eta, step of the series, near 1 / L; it never decays. The start
+        is one over the L measured at the first point.
     step_size : float
         alpha, inner step.
     outer_ratio : float
@@ -67,7 +68,7 @@ class Solver(BilevelSolver):
         "n_inner_steps": ["tuned"],
         "n_neumann_steps": ["tuned"],
         "largest_batch": [8],
-        "neumann_ratio": ["tuned"],
+        "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
@@ -76,12 +77,12 @@ class Solver(BilevelSolver):
     search_space = {
         "n_inner_steps": Int(1, 100, start=10),
         "n_neumann_steps": Int(1, 100, start=10),
-        "neumann_ratio": Log(1e-2, 1e2, start=1.0),
+        "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.1),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
-        "limit": "neumann", "n_inner_steps": 10, "n_neumann_steps": 4, "neumann_ratio": 1.0,
+        "limit": "neumann", "n_inner_steps": 10, "n_neumann_steps": 4, "neumann_step": 0.3,
         "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["K. Ji, J. Yang, Y. Liang. ICML 2021. arXiv:2010.07962"]
@@ -101,7 +102,7 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         alpha = hp.step_size  # inner step
-        eta = hp.step_size * hp.neumann_ratio  # step of the series
+        eta = hp.neumann_step  # step of the series
         beta = hp.step_size / hp.outer_ratio  # outer step
 
         # Algorithm 2, lines 4-6: inner SGD from the previous z.

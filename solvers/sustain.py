@@ -47,8 +47,9 @@ class Solver(BilevelSolver):
     momentum : float
         Weight a in new + (1 - a) (estimate - old), in (0, 1] (at t = 0 of the decay); 1 keeps no
         memory. The first iteration takes 1.
-    neumann_ratio : float
-        eta / step_size, where eta is the step of the series, which never decays.
+    neumann_step : float
+        eta, step of the series, near 1 / L; it never decays. The start
+        is one over the L measured at the first point.
     step_size : float
         beta, step of z (at t = 0 where steps decay).
     outer_ratio : float
@@ -72,7 +73,7 @@ class Solver(BilevelSolver):
         "schedule": ["theory"],
         "n_neumann_steps": ["tuned"],
         "momentum": ["tuned"],
-        "neumann_ratio": ["tuned"],
+        "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
@@ -82,13 +83,13 @@ class Solver(BilevelSolver):
     search_space = {
         "n_neumann_steps": Int(1, 100, start=40),
         "momentum": Log(1e-2, 1.0, start=0.9),
-        "neumann_ratio": Log(1e-2, 1e2, start=1.0),
+        "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=2.0),
     }
     deterministic = {
         "limit": "hia", "schedule": "constant", "n_neumann_steps": 4, "momentum": 0.9,
-        "neumann_ratio": 1.0, "step_size": 0.3, "outer_ratio": 2.0,
+        "neumann_step": 0.3, "step_size": 0.3, "outer_ratio": 2.0,
     }  # fmt: skip
     references = ["P. Khanduri, S. Zeng, M. Hong, H.-T. Wai, Z. Wang, Z. Yang. NeurIPS 2021. arXiv:2102.07367"]
 
@@ -102,7 +103,7 @@ class Solver(BilevelSolver):
         beta = power_law(hp.step_size, s.t, decay)  # inner step
         alpha = power_law(hp.step_size / hp.outer_ratio, s.t, decay)  # outer step
         a = momentum(self.bk, power_law(hp.momentum, s.t, 2 * decay), s.t)
-        eta = hp.step_size * hp.neumann_ratio  # step of the series
+        eta = hp.neumann_step  # step of the series
 
         Q, p = self.n_neumann_steps, draws.p
         grad_z = lambda z, x: oracles.grad_inner(z, x, draws.z)

@@ -38,8 +38,9 @@ class Solver(BilevelSolver):
         "constant": they do not.
     n_neumann_steps : int
         Q of HIA: one random term of a series of Q terms, 0 to Q - 1 products in one estimate.
-    neumann_ratio : float
-        eta / step_size, where eta is the step of the series, which never decays.
+    neumann_step : float
+        eta, step of the series, near 1 / L; it never decays. The start
+        is one over the L measured at the first point.
     step_size : float
         beta, inner step (at k = 0 where steps decay).
     outer_ratio : float
@@ -62,7 +63,7 @@ class Solver(BilevelSolver):
         "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "n_neumann_steps": ["tuned"],
-        "neumann_ratio": ["tuned"],
+        "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
@@ -71,12 +72,12 @@ class Solver(BilevelSolver):
     choices = {"schedule": ("theory", "constant")}
     search_space = {
         "n_neumann_steps": Int(1, 100, start=40),
-        "neumann_ratio": Log(1e-2, 1e2, start=1.0),
+        "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=0.3),
     }
     deterministic = {
-        "limit": "hia", "schedule": "constant", "n_neumann_steps": 4, "neumann_ratio": 1.0,
+        "limit": "hia", "schedule": "constant", "n_neumann_steps": 4, "neumann_step": 0.3,
         "step_size": 0.3, "outer_ratio": 0.3,
     }  # fmt: skip
     references = ["M. Hong, H.-T. Wai, Z. Wang, Z. Yang. SIAM J. Optim. 2023. arXiv:2007.05170"]
@@ -91,7 +92,7 @@ class Solver(BilevelSolver):
         inner_decay, outer_decay = (theory_or_constant(self.schedule, e) for e in (2 / 5, 3 / 5))
         beta = power_law(hp.step_size, s.t, inner_decay)
         alpha = power_law(hp.step_size / hp.outer_ratio, s.t, outer_decay)
-        eta = hp.step_size * hp.neumann_ratio  # step of the series
+        eta = hp.neumann_step  # step of the series
 
         # (z) one inner step
         z = s.z - beta * oracles.grad_inner(s.z, s.x, draws.z)

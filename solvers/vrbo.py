@@ -42,8 +42,9 @@ class Solver(BilevelSolver):
         of x and once after each step of z.
     n_neumann_steps : int
         Q, products of the Neumann series in one estimate (the series has Q + 1 terms).
-    neumann_ratio : float
-        eta / step_size, where eta is the step of the series.
+    neumann_step : float
+        eta, step of the series, near 1 / L; it never decays. The start
+        is one over the L measured at the first point.
     step_size : float
         rho, step of z.
     outer_ratio : float
@@ -66,7 +67,7 @@ class Solver(BilevelSolver):
         "period": ["epoch"],
         "n_inner_steps": ["tuned"],
         "n_neumann_steps": ["tuned"],
-        "neumann_ratio": ["tuned"],
+        "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
@@ -76,13 +77,13 @@ class Solver(BilevelSolver):
     search_space = {
         "n_inner_steps": Int(1, 100, start=10),
         "n_neumann_steps": Int(1, 100, start=10),
-        "neumann_ratio": Log(1e-2, 1e2, start=2.0),
+        "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
         "limit": "neumann", "period": 1000, "n_inner_steps": 3, "n_neumann_steps": 4,
-        "neumann_ratio": 2.0, "step_size": 0.3, "outer_ratio": 3.0,
+        "neumann_step": 0.6, "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["J. Yang, K. Ji, Y. Liang. NeurIPS 2021. arXiv:2106.04692"]
 
@@ -92,7 +93,7 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         rho, gamma = hp.step_size, hp.step_size / hp.outer_ratio
-        eta = hp.step_size * hp.neumann_ratio  # step of the series
+        eta = hp.neumann_step  # step of the series
         Q = self.n_neumann_steps
         period = self.period
         if period == "epoch":

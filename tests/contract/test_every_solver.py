@@ -162,8 +162,7 @@ def test_full_batches_reach_the_known_limit(solver_class):
         assert_allclose(result["z"], reference.solve(result["x"]).z, rtol=0, atol=1e-8)
     elif limit == "neumann":
         solver = make_solver(solver_class, problem, 1, **parameters)
-        eta = solver.step_size * solver.neumann_ratio
-        expected = helpers.biased_minimiser(reference, eta, solver.n_neumann_steps + 1)
+        expected = helpers.biased_minimiser(reference, solver.neumann_step, solver.n_neumann_steps + 1)
         assert np.abs(expected - reference.minimiser()).max() > 1e-3, "the bias is too small for the test to tell"
         assert_allclose(result["x"], expected, rtol=0, atol=1e-8)
 

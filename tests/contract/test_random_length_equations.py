@@ -164,7 +164,7 @@ def stocbio(q, z, x, n_blocks):
     return z, x
 
 
-STEPS = dict(step_size=RHO, outer_ratio=RHO / GAMMA, neumann_ratio=ETA / RHO, n_neumann_steps=Q)
+STEPS = dict(step_size=RHO, outer_ratio=RHO / GAMMA, neumann_step=ETA, n_neumann_steps=Q)
 ADAM = dict(
     step_size=RHO, outer_ratio=RHO / GAMMA, neumann_step=ETA, n_neumann_steps=Q, momentum=0.6, square_memory=0.9,
     scaling_floor=0.01,
@@ -214,7 +214,7 @@ def test_iterates_follow_the_equations(case, backend):
 def test_sustain_estimates_never_leave_the_exact_directions(variant, backend):
     reference = helpers.small_quadratic().evaluator
     solver = make("sustain", 60, backend=backend, batch_size="full", n_neumann_steps=1, variant=variant,
-                  step_size=0.3, outer_ratio=3.0, neumann_ratio=1.0, momentum=0.3)  # fmt: skip
+                  step_size=0.3, outer_ratio=3.0, neumann_step=0.3, momentum=0.3)  # fmt: skip
     helpers.begin(solver)
     for _ in range(60):
         z, x = helpers.on_host(solver).z, helpers.on_host(solver).x

@@ -164,8 +164,7 @@ def test_direction_averaged_over_lengths_vanishes_at_the_biased_minimiser(which,
     reference = helpers.small_quadratic().evaluator
     chosen = {k: v for k, v in stated.items() if k in SOLVERS[which].parameters}
     described = helpers.resolved(SOLVERS[which], **chosen)
-    eta = getattr(described, "neumann_step", described.step_size * getattr(described, "neumann_ratio", 1.0))
-    n_terms = described.n_neumann_steps
+    eta, n_terms = described.neumann_step, described.n_neumann_steps
     zero = biased_minimiser(reference, eta, n_terms)
     assert np.abs(zero - reference.minimiser()).max() > 1e-2, "the bias is too small for the test to tell"
     for x in (zero, zero + np.array([1.0, -2.0, 0.5, 0.0])):

@@ -35,8 +35,8 @@ BOX = 0.5
 
 #: Hyper-parameters of all solvers: none is 1 and no two are equal, so that each of them shows.
 NUMBERS = {
-    "step_size": 0.3, "outer_ratio": 0.8, "linear_ratio": 0.7, "neumann_ratio": 0.6,
-    "neumann_step": 0.25, "inner_ratio": 0.9, "momentum": 0.4, "theta": 0.35,
+    "step_size": 0.3, "outer_ratio": 0.8, "linear_ratio": 0.7,
+    "neumann_step": 0.18, "inner_ratio": 0.9, "momentum": 0.4, "theta": 0.35,
     "square_memory": 0.85, "scaling_floor": 0.02, "penalty": 2.5, "penalty_start": 1.5,
     "barrier_weight": 0.95, "smoothing": 0.3, "delta": 0.04, "decay_offset": 7.0, "radius": 0.8,
     "mu": 0.3,

@@ -55,7 +55,7 @@ def exact_neumann(z, x, eta, n):
     return D_z, exact_joint(z, v, x)[2]
 
 
-NEUMANN = dict(n_neumann_steps=4, neumann_ratio=1.0)
+NEUMANN = dict(n_neumann_steps=4, neumann_step=STEPS["step_size"])
 
 
 def mrbo(s):

@@ -32,6 +32,7 @@ import numpy as np
 from test_golden import CASES_FILE, ITERATES_FILE, compute, evaluate
 
 import helpers
+from benchmark_utils.running.search_space import INVERSE_L
 
 #: Largest difference between backends, relative to max(1, largest entry), that a case may have.
 AGREE = 1e-11
@@ -127,6 +128,9 @@ def parameters_of(stem, cls, problem, choice, step_size):
     if cls.parameters.get("batch_size") != ["full"]:
         wanted["batch_size"] = batch_size
     wanted |= OWN_STRUCTURE.get(stem, {}) | choice
+    # Every searched value is recorded, so that a start may change later.
+    for name, space in cls.search_space.items():
+        wanted.setdefault(name, step_size if space.start == INVERSE_L else space.start)
     return {name: value for name, value in wanted.items() if name in cls.parameters}
 
 

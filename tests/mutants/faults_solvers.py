@@ -30,8 +30,7 @@ FAULTS = (
     solver("f2sa.penalty_does_not_grow", "(self.schedule, -1 / 7)", "(self.schedule, 0)"),
     solver("ttsa.exponents_swapped", "for e in (2 / 5, 3 / 5)", "for e in (3 / 5, 2 / 5)"),
     solver(
-        "stocbio.step_of_the_series", "eta = hp.step_size * hp.neumann_ratio",
-        "eta = hp.step_size",
+        "stocbio.step_of_the_series", "eta = hp.neumann_step", "eta = hp.step_size",
     ),
     solver("sustain.exponent_of_the_weight", "2 * decay", "decay"),
     # ------------------------------------------------------------------ points and batches

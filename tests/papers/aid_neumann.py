@@ -10,7 +10,7 @@ def start(z0, x0, o, k):
 def step(s, o, hp, d, k):
     x, i, j = s["x"], d["xi"], d["zeta"]
     alpha, beta = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
-    eta = hp["step_size"] * hp["neumann_ratio"]
+    eta = hp["neumann_step"]
 
     z = s["z"] if k["warm_start"] == "z" else np.zeros_like(s["z"])
     for _ in range(k["n_inner_steps"]):

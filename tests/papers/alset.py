@@ -12,7 +12,7 @@ def step(s, o, hp, d, k):
     decay = (t + 1) ** 0.5 if k["schedule"] == "theory" else 1
     beta = hp["step_size"] / decay
     alpha = hp["step_size"] / hp["outer_ratio"] / decay
-    eta, Q = hp["step_size"] * hp["neumann_ratio"], k["n_neumann_steps"]
+    eta, Q = hp["neumann_step"], k["n_neumann_steps"]
 
     for j in range(k["n_inner_steps"]):
         z = z - beta * o.grad_z(z, x, d["z"][j])

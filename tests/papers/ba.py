@@ -20,7 +20,7 @@ def length(first, t, k):
 def step(s, o, hp, d, k):
     x, t, i, j = s["x"], s["t"], d["xi"], d["zeta"]
     beta, alpha = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
-    eta = hp["step_size"] * hp["neumann_ratio"]
+    eta = hp["neumann_step"]
 
     z = s["z"] if k["warm_start"] == "z" else np.zeros_like(s["z"])
     for _ in range(length(k["n_inner_steps"], t, k)):

@@ -22,7 +22,7 @@ def step(s, o, hp, d, k):
     decay = (t + 1) ** 0.5 if k["schedule"] == "theory" else 1
     beta = hp["step_size"] / decay
     alpha = hp["step_size"] / hp["outer_ratio"] / decay
-    eta, Q = hp["step_size"] * hp["neumann_ratio"], k["n_neumann_steps"]
+    eta, Q = hp["neumann_step"], k["n_neumann_steps"]
 
     z = s["z"] if k["warm_start"] == "z" else np.zeros_like(s["z"])
     for j in range(inner_length(t, k)):

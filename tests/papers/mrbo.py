@@ -25,7 +25,7 @@ def step(s, o, hp, d, k):
     gamma = rho / hp["outer_ratio"]
     a = hp["momentum"] / (t + 1) ** (2 / 3) if theory else hp["momentum"]
     a = 1 if t == 0 else a
-    eta, Q = hp["step_size"] * hp["neumann_ratio"], k["n_neumann_steps"]
+    eta, Q = hp["neumann_step"], k["n_neumann_steps"]
 
     new_z = o.grad_z(z, x, d["z"])
     old_z = o.grad_z(s["z_old"], s["x_old"], d["z"])

@@ -21,7 +21,7 @@ def step(s, o, hp, d, k):
     rho = hp["step_size"] / decay
     gamma = hp["step_size"] / hp["outer_ratio"] / decay
     beta = 1 if t == 0 else hp["momentum"] / decay
-    eta = hp["step_size"] * hp["neumann_ratio"]
+    eta = hp["neumann_step"]
 
     D_z = o.grad_z(z, x, d["z"])
     D_x = hypergradient(o, z, x, eta, d, k["n_neumann_steps"])

@@ -20,7 +20,7 @@ def blocks_of_factor(j, Q, L):
 def step(s, o, hp, d, k):
     z, x, Q = s["z"], s["x"], k["n_neumann_steps"]
     alpha, beta = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
-    eta = hp["step_size"] * hp["neumann_ratio"]
+    eta = hp["neumann_step"]
 
     for j in range(k["n_inner_steps"]):
         z = z - alpha * o.grad_z(z, x, d["z"][j])

@@ -26,7 +26,7 @@ def step(s, o, hp, d, k):
         a = a / (t + 1) ** (2 / 3)
     if t == 0:
         a = 1
-    eta, Q = hp["step_size"] * hp["neumann_ratio"], k["n_neumann_steps"]
+    eta, Q = hp["neumann_step"], k["n_neumann_steps"]
 
     d_z = o.grad_z(z, x, d["z"])
     if k["variant"] == "SUSTAIN":

@@ -12,7 +12,7 @@ def step(s, o, hp, d, k):
     beta, alpha = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
     if k["schedule"] == "theory":
         beta, alpha = beta / (t + 1) ** 0.4, alpha / (t + 1) ** 0.6
-    eta, Q = hp["step_size"] * hp["neumann_ratio"], k["n_neumann_steps"]
+    eta, Q = hp["neumann_step"], k["n_neumann_steps"]
 
     z = z - beta * o.grad_z(z, x, d["z"])
 

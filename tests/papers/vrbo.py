@@ -22,7 +22,7 @@ def directions(o, z, x, eta, z_batch, v_batches, f_batch, x_batch):
 def step(s, o, hp, d, k):
     z, x, u_z, u_x = s["z"], s["x"], s["u_z"], s["u_x"]
     rho, gamma = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
-    eta, m, Q = hp["step_size"] * hp["neumann_ratio"], k["n_inner_steps"], k["n_neumann_steps"]
+    eta, m, Q = hp["neumann_step"], k["n_inner_steps"], k["n_neumann_steps"]
 
     def corrected(u_z, u_x, new, old, j):
         batches = d["z"][j], d["v"][j], d["f"][j], d["x"][j]
