@@ -11,6 +11,7 @@ from benchmark_utils.backends.numpy import xp
 from benchmark_utils.files.provenance import environment
 from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.problem.variables import flatten, unflatten
+from benchmark_utils.running import guard
 from benchmark_utils.running.journal import Journal
 from benchmark_utils.running.rules import Rules
 
@@ -54,6 +55,8 @@ class Objective(BaseObjective):
         return reason is not None, reason
 
     def set_data(self, problem, reason=None):
+        output = getattr(getattr(self, "_run_context", None), "run_output_base", None)
+        guard.watch(output and output.parent)
         # NumPy and SciPy keep to one thread from here on: threads of a larger pool spin on after each evaluation and
         # take the cores from the solver that is timed next (measured: eager torch ten times slower on two cores).
         threadpool_limits(limits=1, user_api="blas")
@@ -71,8 +74,8 @@ class Objective(BaseObjective):
     def get_one_result(self):
         z0, x0 = self.problem.init(np.random.default_rng(0))
         return dict(
-            z=z0, x=x0, d_x=0 * x0, x_before=x0, counts=dict.fromkeys(ORACLES, 0), n_iter=0, compile_time=0.0,
-            diverged=False, hyper_parameters={}, run_facts={},
+            z=z0, x=x0, d_x=0 * x0, x_before=x0, counts=dict.fromkeys(ORACLES, 0), n_iter=0, seconds=0.0,
+            compile_time=0.0, diverged=False, hyper_parameters={}, run_facts={},
         )  # fmt: skip
 
     def evaluate_result(self, row=None, warm_start=None, clock=None, saved=None, **result):
@@ -88,15 +91,18 @@ class Objective(BaseObjective):
             self.journal.record(row, clock, saved, self._last)
         return row
 
-    def _row(self, z, x, d_x, x_before, counts, n_iter, compile_time, diverged, hyper_parameters, run_facts):
+    def _row(self, z, x, d_x, x_before, counts, n_iter, seconds, compile_time, diverged, hyper_parameters, run_facts):
         finite = (z is None or np.isfinite(z).all()) and np.isfinite(x).all()
         nothing = dict.fromkeys(("value", "h", "inner_gap"), math.nan)
         row = self._metrics(z, x, d_x, x_before, n_iter) if finite else nothing
         row |= {f"n_{name}": int(counts[name]) for name in ORACLES}
         row |= {f"hp_{name}": value for name, value in hyper_parameters.items()}
+        rules, n_samples = self._rules(), sum(counts.values())
         return row | dict(
-            n_samples=sum(counts.values()),
+            n_samples=n_samples,
             n_iter=int(n_iter),
+            spent_samples=n_samples / rules.max_samples,
+            spent_seconds=float(seconds) / rules.max_seconds,
             compile_time=float(compile_time),
             diverged=int(diverged or not finite),
         )

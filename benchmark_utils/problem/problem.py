@@ -143,7 +143,8 @@ class View:
     data_seed: int
     checkpoints_per_octave: float
     max_checkpoints: int
-    #: The problem's arrays on a device, kept by `running.program`: at most one copy.
+    #: "latest": the problem's arrays on a device, at most one copy, kept by `running.program`; "solver": whose turn it
+    #: is in a run of benchopt, see `BackendSolver.set_objective`.
     device_copies: dict = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -135,7 +135,7 @@ class BackendProgram:
         partitions = tuple(self.partitions.items())
         key = (*partitions, self.solver.backend.split("-")[0], str(self.bk.device), self.rules.precision)
         if kept is None or kept.key != key:
-            self.view.device_copies.clear()  # freed before the next copy is made
+            self.view.device_copies.pop("latest", None)  # freed before the next copy is made
             view, dtype = self.view, np.dtype(self.rules.precision)
             data = {
                 level: self.bk.put(make_blocks(view.rows[level], self.partitions[level], view.data_seed, dtype))

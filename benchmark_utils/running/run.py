@@ -16,6 +16,11 @@ from benchmark_utils.running.run_state import RunState
 #: Longest stretch, in seconds, between two looks at the budgets (as far as single iterations allow).
 LOOK_EVERY = 0.25
 
+#: Share of what is left of a budget that one launch may be expected to spend, and the share of the whole budget below
+#: which the rest is launched at once. What an iteration costs is known from the past only: where it becomes dearer, or
+#: the machine slower, up to three times, a run overshoots by a part of the last launch, which is a small one.
+LAUNCHED_SHARE, LAST_SHARE = 1 / 3, 0.005
+
 
 def checkpoints(per_octave=2.0, at_most=math.inf):
     """Yield increasing iteration counts, ``per_octave`` of them for each doubling: 1, 2, 3, 4, 6, 8, 11, 16, ...
@@ -59,8 +64,8 @@ def advance(program, state, n):
         state.seconds + elapsed,
         state.n_iter + launched.n_done,
         status,
-        max(elapsed / n, state.pace / 2),
-        max(float(counts.sum()) / n, state.cost / 2),
+        max(elapsed / max(1, launched.n_done), state.pace / 2),
+        max(float(counts.sum()) / max(1, launched.n_done), state.cost / 2),
     )
 
 
@@ -112,9 +117,11 @@ def finished(state, rules):
 
 
 def affordable(state, rules):
-    """Return how many iterations the budgets still allow; at least 1.
+    """Return how many iterations to launch before the budgets are looked at again; at least 1.
 
-    The cost of an iteration is the larger of its average so far and that of the last launch, since it may grow.
+    A launch is expected to spend at most `LAUNCHED_SHARE` of what is left of each budget, and to double the number of
+    iterations at most, since their cost may grow with it; so it takes some 13 launches to end a run. The cost of an
+    iteration is the larger of its average so far and that of the last launches.
     """
     n, spent = rules.max_iterations - state.n_iter, int(state.ledger.sum())
     for limit, used, recent in (
@@ -124,7 +131,8 @@ def affordable(state, rules):
             continue
         if state.n_iter == 0:  # the cost of an iteration is not known yet
             return 1
-        each = max(used / state.n_iter, recent)
+        each, left = max(used / state.n_iter, recent), limit - used
+        share = LAUNCHED_SHARE if left > LAST_SHARE * limit else 1
         if each > 0:
-            n = min(n, math.floor((limit - used) / each))
+            n = min(n, state.n_iter, math.floor(share * left / each))
     return max(1, n)

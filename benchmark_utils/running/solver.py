@@ -96,6 +96,11 @@ class BackendSolver(BaseSolver):
     # ------------------------------------------------------------------ set-up, outside the clock
     def set_objective(self, problem, z0, x0, seed, rules, journal=None):
         """Receive the view of a problem, its start, the seed of the repetition and the rules; every repetition."""
+        if journal is not None:  # benchopt's runner: all repetitions of one solver, then those of the next
+            before = problem.device_copies.get("solver")
+            if before not in (None, self):
+                before.release()
+            problem.device_copies["solver"] = self
         if getattr(self, "program", None) is None or not self.program.serves(problem, rules):
             self.prepare(problem, rules)
             self._say_what_was_not_tuned(problem)
@@ -103,6 +108,12 @@ class BackendSolver(BaseSolver):
         self.rules = self.program.rules = rules
         self.journal = journal
         self.program.place(z0, x0, seed)
+
+    def release(self):
+        """Free what the runs have left: programs, arrays, rows. benchopt keeps its solvers until all have run."""
+        self.program = self.run_state = self.journal = self._callback = None
+        for name in ("bk", "problem", "partitions", "plan"):
+            vars(self).pop(name, None)
 
     def _say_what_was_not_tuned(self, view):
         names = [name for name in self.fallen_back if name in self.parameters]
@@ -154,6 +165,7 @@ class BackendSolver(BaseSolver):
             **self.program.iterates(state),
             counts=state.counts(),
             n_iter=state.n_iter,
+            seconds=state.seconds,
             compile_time=float(self.program.compile_time),
             diverged=state.diverged,
             hyper_parameters={name: float(getattr(self, name)) for name in hyper_parameter_names(type(self))},

@@ -1,5 +1,8 @@
 """The run loop on programs that cost nothing: budgets, ledgers, ends of runs."""
 
+import types
+import zlib
+
 import numpy as np
 import pytest
 
@@ -43,16 +46,89 @@ def run(program, **rules):
     return rows, last
 
 
+class Clock:
+    """A clock that only a `Made` program moves on, by ``pace(k)`` seconds for iteration k, and by each launch."""
+
+    def __init__(self, monkeypatch, launch=0.0):
+        self.now, self.launch, self.launches = 0.0, launch, 0
+        monkeypatch.setattr(run_loop, "time", types.SimpleNamespace(perf_counter=lambda: self.now))
+
+    def time(self, program, pace):
+        advance = program.advance
+
+        def timed(state, n):
+            first = program.done
+            launched = advance(state, n)
+            self.now += self.launch + sum(map(pace, range(first, program.done)))
+            self.launches += 1
+            return launched
+
+        program.advance = timed
+        return program
+
+
+#: How what an iteration costs grows with their number k.
+GROWTHS = {
+    "constant": lambda k: 1.0,
+    "fourth root": lambda k: (k + 1) ** 0.25,
+    "root": lambda k: (k + 1) ** 0.5,
+    "linear": lambda k: k + 1,
+    "in stairs": lambda k: 2.0 ** (k // 500),
+    "now and then": lambda k: 1 + 50 * (zlib.crc32(str(k).encode()) % 40 == 0),
+}
+
+
+@pytest.mark.parametrize("growth", GROWTHS)
 @pytest.mark.parametrize("budget", [10**6, 10**7])
-@pytest.mark.parametrize(("power", "excess"), [(0, 0.001), (0.25, 0.03), (0.5, 0.05), (1, 0.15)])
-def test_samples_are_hardly_overshot_where_iterations_become_dearer(power, excess, budget):
-    cost = lambda k: int(100 * (k + 1) ** power)
+def test_samples_are_hardly_overshot_where_iterations_become_dearer(growth, budget):
+    cost = lambda k: int(64 * GROWTHS[growth](k))
     program = Made(cost)
     rows, last = run(program, max_samples=budget, max_iterations=200_000)
-    assert budget <= last.ledger.sum() <= (1 + excess) * budget
+    assert cost(last.n_iter) < 0.02 * budget
+    assert budget <= last.ledger.sum() <= 1.02 * budget
     assert last.ledger.sum() == sum(map(cost, range(last.n_iter)))
     assert rows[-1] is last
     assert [row.ledger.sum() for row in rows] == sorted({int(row.ledger.sum()) for row in rows})
+
+
+@pytest.mark.parametrize("growth", GROWTHS)
+@pytest.mark.parametrize("budget", [0.5, 5.0, 60.0])
+def test_seconds_are_hardly_overshot_where_iterations_become_slower(growth, budget, monkeypatch):
+    clock = Clock(monkeypatch, launch=8e-4)
+    pace = lambda k: 2e-5 * GROWTHS[growth](k)
+    rows, last = run(clock.time(Made(lambda k: 1), pace), max_seconds=budget)
+    assert pace(last.n_iter) < 0.02 * budget
+    assert budget <= last.seconds <= 1.02 * budget
+    assert clock.launches <= len(rows) + budget / run_loop.LOOK_EVERY + 40, "some launches a row, not more"
+
+
+@pytest.mark.parametrize("pause", [0.05, 0.5])
+def test_a_machine_that_is_three_times_slower_from_some_time_on_overshoots_little(pause, monkeypatch):
+    clock = Clock(monkeypatch)
+    pace = lambda k: 1e-4 * (3 if clock.now > 1 - pause else 1)
+    _, last = run(clock.time(Made(lambda k: 1), pace), max_seconds=1.0)
+    assert 1.0 <= last.seconds <= 1.02
+
+
+@pytest.mark.parametrize(
+    ("file", "budget", "parameters"),
+    [
+        ("bsgm", 500_000, dict(growth_period=1)),
+        pytest.param("hoag", 20_000, dict(backend="torch"), marks=pytest.mark.slow),
+        pytest.param("ba", 200_000, dict(step_size=0.1), marks=pytest.mark.slow),
+        pytest.param("spaba", 200_000, dict(step_size=0.1), marks=pytest.mark.slow),
+        pytest.param("srba", 200_000, dict(step_size=0.1), marks=pytest.mark.slow),
+        pytest.param("optuna", 50_000, dict(backend="torch"), marks=pytest.mark.slow),
+    ],
+)
+def test_solvers_whose_iterations_become_dearer_hardly_overshoot(file, budget, parameters):
+    cls, parameters = helpers.solver_classes()[file], dict(backend="jax", batch_size=16) | parameters
+    solver = helpers.make_solver(
+        cls, helpers.small_quadratic(), np.inf, rules=dict(max_samples=budget), precision="float64", **parameters
+    )
+    solver.run(lambda: True)
+    assert not solver.run_state.diverged
+    assert budget <= solver.run_state.ledger.sum() <= 1.02 * budget
 
 
 def test_the_ledger_holds_the_start_and_every_launch():

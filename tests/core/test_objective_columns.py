@@ -43,6 +43,7 @@ def result(problem, **changes):
             point(problem.inner_size, problem.outer_size),
             counts=COUNTS,
             n_iter=5,
+            seconds=0.5,
             compile_time=1.25,
             diverged=False,
             hyper_parameters={"step_size": 0.25, "outer_ratio": 4.0},

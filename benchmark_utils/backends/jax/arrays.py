@@ -96,8 +96,8 @@ class JaxBackend:
         return self.asarray(np.float64(value))
 
     def counter(self):
-        """Return the iteration counter 0."""
-        return self.asarray(np.int32(0))
+        """Return the iteration counter 0, of 64 bits: a run may have more than 2^31 iterations."""
+        return jax.device_put(jnp.int64(0), self.device)
 
     def put(self, blocks):
         """Copy the `Blocks` of a level to the device."""
