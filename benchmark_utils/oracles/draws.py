@@ -4,6 +4,7 @@ NumPy draws every random number of a run on the host, one stream for each role o
 repetition. The draws depend neither on the backend nor on how a run is cut into chunks.
 """
 
+import math
 import zlib
 from typing import NamedTuple
 
@@ -44,6 +45,11 @@ def bernoulli(p, *shape):
 def normal(*shape):
     """Standard normal numbers (random directions)."""
     return Draw("normal", shape)
+
+
+def bytes_of(draw):
+    """Return the bytes that a role takes in one iteration."""
+    return math.prod(draw.shape) * (8 if draw.kind == "normal" else 4)
 
 
 def iterations_of_one_epoch(plan, partitions):
@@ -101,4 +107,4 @@ class DrawStreams:
 
     def bytes_per_iteration(self):
         """Return the bytes that the draws of one iteration take."""
-        return sum(int(np.prod(d.shape)) * (8 if d.kind == "normal" else 4) for d in self.plan.values())
+        return sum(map(bytes_of, self.plan.values()))
