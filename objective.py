@@ -1,5 +1,6 @@
 import json
 import math
+import traceback
 import zlib
 
 import numpy as np
@@ -10,13 +11,14 @@ from threadpoolctl import threadpool_limits
 from benchmark_utils.backends.numpy import xp
 from benchmark_utils.files.provenance import environment
 from benchmark_utils.oracles.ledger import ORACLES
+from benchmark_utils.problem.parameters import NumericParameters
 from benchmark_utils.problem.variables import flatten, unflatten
 from benchmark_utils.running import guard
 from benchmark_utils.running.journal import Journal
 from benchmark_utils.running.rules import Rules
 
 
-class Objective(BaseObjective):
+class Objective(NumericParameters, BaseObjective):
     """Bilevel optimisation: min over x of h(x) = F(z*(x), x), where z*(x) minimises G(z, x) or is a fixed point.
 
     Every metric comes from float64 solutions of z*(x) and v*(x), the same for all solvers. The first column,
@@ -51,8 +53,21 @@ class Objective(BaseObjective):
     def skip(self, problem, reason=None):
         """Skip a data set that could not be had, data that are not numbers, or rules that cannot be right."""
         if problem is not None:
-            reason = self._rules().why_bad() or problem.check()
+            reason = self._rules().why_bad() or self._why_endless() or problem.check()
         return reason is not None, reason
+
+    def _why_endless(self):
+        if math.isinf(self.max_seconds) and math.isinf(self.max_samples):
+            return "max_seconds and max_samples are both inf, so that no run would end; give one of them a number."
+        return None
+
+    def _set_dataset(self, dataset):
+        """Skip a data set whose file raises an error: benchopt would end there and lose all runs that are finished."""
+        try:
+            return super()._set_dataset(dataset)
+        except Exception as error:
+            traceback.print_exc()
+            return True, f"{dataset} could not be made, {type(error).__name__}: {error}"
 
     def set_data(self, problem, reason=None):
         output = getattr(getattr(self, "_run_context", None), "run_output_base", None)

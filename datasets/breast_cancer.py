@@ -6,10 +6,11 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmark_utils.builders.classification import regularisation
 from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.parameters import NumericParameters, seed
 from benchmark_utils.terms.penalties import ExpRidge
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """Breast cancer (bundled with scikit-learn): per-feature ridge penalties of a logistic regression.
 
     60 % of the rows are inner, 20 % outer, 20 % test; features are scaled by the inner rows' mean and deviation.
@@ -20,6 +21,9 @@ class Dataset(BaseDataset):
     requirements = ["numpy", "scikit-learn"]
 
     def get_data(self):
+        reason = seed("seed", self.seed)
+        if reason is not None:
+            return dict(problem=None, reason=reason)
         features, labels = load_breast_cancer(return_X_y=True)
         labels = 2.0 * labels - 1
         rest, test, y_rest, y_test = train_test_split(

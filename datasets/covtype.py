@@ -9,6 +9,7 @@ from benchmark_utils.builders.classification import regularisation
 from benchmark_utils.files.fetch import DataUnavailable, fetch
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.parameters import NumericParameters, seed
 from benchmark_utils.terms.penalties import ExpRidge
 
 FILE = {
@@ -28,7 +29,7 @@ def read():
     return table[:, :FEATURES].astype(np.float64), table[:, FEATURES].astype(int) - 1
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """Forest cover types: per-class ridge penalties of a multinomial logistic regression, 54 features, 7 classes.
 
     A fifth of the rows is test, a fifth of the rest outer, the other 371,847 inner; features are scaled by the
@@ -43,6 +44,9 @@ class Dataset(BaseDataset):
         fetch(**FILE)
 
     def get_data(self):
+        reason = seed("seed", self.seed)
+        if reason is not None:
+            return dict(problem=None, reason=reason)
         try:
             features, labels = read()
         except DataUnavailable as error:

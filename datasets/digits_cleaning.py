@@ -6,9 +6,10 @@ from sklearn.model_selection import train_test_split
 from benchmark_utils.builders.classification import hyper_cleaning
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.parameters import NumericParameters, number, seed, some_wrong
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """Hyper-cleaning of scikit-learn's digits: one weight sigmoid(x_i) for each of 1,000 training rows.
 
     Each training label is replaced, with probability ``corruption``, by a uniform draw from the ten classes, once,
@@ -20,8 +21,13 @@ class Dataset(BaseDataset):
     requirements = ["numpy", "scikit-learn"]
 
     def get_data(self):
-        if not 0 < self.corruption < 1:
-            return dict(problem=None, reason=f"corruption is {self.corruption}; it must lie between 0 and 1.")
+        reason = (
+            number("corruption", self.corruption, above=0, below=1)
+            or number("ridge", self.ridge, least=1e-8, most=1e8)
+            or seed("seed", self.seed)
+        )
+        if reason is not None:
+            return dict(problem=None, reason=reason)
         features, labels = load_digits(return_X_y=True)
         train, rest, y_train, y_rest = train_test_split(
             features / 16, labels, train_size=1000, random_state=self.seed, stratify=labels
@@ -32,6 +38,10 @@ class Dataset(BaseDataset):
         rng = np.random.default_rng(self.seed)
         replaced = rng.random(1000) < self.corruption
         noisy = np.where(replaced, rng.integers(0, 10, size=1000), y_train)
+        clean = noisy == y_train
+        reason = some_wrong(self.corruption, clean)
+        if reason is not None:
+            return dict(problem=None, reason=reason)
         splits = {
             "train": (train, one_hot(noisy, 10)),
             "validation": (val, one_hot(y_val, 10)),
@@ -43,10 +53,10 @@ class Dataset(BaseDataset):
             source="scikit-learn's bundled copy of the UCI Optical Recognition of Handwritten Digits data",
             licence="CC BY 4.0 (UCI)",
             splits={name: len(y) for name, (_, y) in splits.items()},
-            notes=f"{int((noisy != y_train).sum())} of the 1,000 training labels are wrong",
+            notes=f"{int((~clean).sum())} of the 1,000 training labels are wrong",
         )
         problem = hyper_cleaning(
-            "digits_cleaning", splits, clean=noisy == y_train, ridge=self.ridge, n_classes=10, card=card,
+            "digits_cleaning", splits, clean=clean, ridge=self.ridge, n_classes=10, card=card,
             init=lambda rng: (np.zeros(640), np.full(1000, -2.0)), data_seed=self.seed,
         )  # fmt: skip
         return dict(problem=problem)

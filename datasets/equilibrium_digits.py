@@ -6,7 +6,7 @@ from benchmark_utils.evaluation.fixed_point import FixedPointEvaluator
 from benchmark_utils.files import digits
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
-from benchmark_utils.problem.parameters import flag, number
+from benchmark_utils.problem.parameters import NumericParameters, flag, number, seed
 from benchmark_utils.problem.problem import Problem
 from benchmark_utils.problem.sets import SpectralBall
 from benchmark_utils.problem.tasks import Tasks
@@ -16,7 +16,7 @@ from benchmark_utils.terms.equilibrium import Equilibrium, ReadOut
 TRAIN, TEST = 1400, 397
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """Equilibrium model of scikit-learn's digits: each image is a task with its own fixed point.
 
     The state of image u is the solution of w = tanh(A w + B u + c); F is the cross-entropy of
@@ -49,7 +49,7 @@ class Dataset(BaseDataset):
             or number("norm", self.norm, above=0, most=0.99)
             or number("scale", self.scale, above=0)
             or flag("warm", self.warm)
-            or number("seed", self.seed, least=0, below=2**32, whole=True)
+            or seed("seed", self.seed)
         )
         if reason is not None:
             return dict(problem=None, reason=reason)

@@ -5,7 +5,7 @@ from benchmark_utils.backends.numpy import xp
 from benchmark_utils.evaluation.multinomial import MultinomialEvaluator
 from benchmark_utils.files import digits
 from benchmark_utils.problem.card import Card
-from benchmark_utils.problem.parameters import flag, number
+from benchmark_utils.problem.parameters import NumericParameters, flag, number, seed
 from benchmark_utils.problem.problem import Problem
 from benchmark_utils.problem.tasks import Tasks
 from benchmark_utils.problem.variables import size_of, unflatten
@@ -40,7 +40,7 @@ def episodes(rng, images, labels, n_tasks, shots, queries):
     return part(picked[:, :, :shots]), part(picked[:, :, shots:])
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """Few-shot learning on scikit-learn's digits: each task is five digits to tell apart.
 
     x is a network of two layers of tanh units, shared by all tasks; z is the last layer of one
@@ -81,7 +81,7 @@ class Dataset(BaseDataset):
             or number("features", self.features, least=1, most=100, whole=True)
             or number("ridge", self.ridge, least=1e-8)
             or flag("warm", self.warm)
-            or number("seed", self.seed, least=0, below=2**32, whole=True)
+            or seed("seed", self.seed)
         )
         if reason is not None:
             return dict(problem=None, reason=reason)

@@ -5,6 +5,7 @@ from sklearn.datasets import load_svmlight_file
 from benchmark_utils.builders.classification import regularisation
 from benchmark_utils.files.fetch import DataUnavailable, fetch
 from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.parameters import NumericParameters, word
 from benchmark_utils.terms.penalties import ExpRidge
 
 URL = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/binary/"
@@ -22,7 +23,7 @@ def init(rng):
     return rng.standard_normal(22), np.log(rng.uniform(size=22))
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """IJCNN1: per-feature ridge penalties of a logistic regression, 22 features.
 
     ``split="poster"`` is the published one: ``ijcnn1`` (49,990 rows) inner, all of ``ijcnn1.t`` (91,701 rows) outer.
@@ -38,8 +39,9 @@ class Dataset(BaseDataset):
             fetch("ijcnn1", f"{name}.bz2", f"{URL}{name}.bz2", sha256)
 
     def get_data(self):
-        if self.split not in ("poster", "held_out"):
-            return dict(problem=None, reason=f"split is {self.split!r}; choose 'poster' or 'held_out'.")
+        reason = word("split", self.split, ("poster", "held_out"))
+        if reason is not None:
+            return dict(problem=None, reason=reason)
         try:
             paths = [fetch("ijcnn1", f"{name}.bz2", f"{URL}{name}.bz2", sha256) for name, sha256 in FILES.items()]
         except DataUnavailable as error:

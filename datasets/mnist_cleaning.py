@@ -10,6 +10,7 @@ from benchmark_utils.files import mnist
 from benchmark_utils.files.fetch import DataUnavailable
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.parameters import NumericParameters, number, seed, some_wrong, word
 
 TRAIN, VALIDATION = 20000, 5000
 
@@ -62,7 +63,7 @@ VERSIONS = {
 }
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """Hyper-cleaning of MNIST: one weight sigmoid(x_i) for each of 20,000 training rows, 5,000 clean outer rows.
 
     Two published versions. ``dagreou``: random split, each label replaced with probability ``corruption`` by a
@@ -79,16 +80,23 @@ class Dataset(BaseDataset):
         mnist.fetch_files()
 
     def get_data(self):
-        if self.version not in VERSIONS:
-            return dict(problem=None, reason=f"version is {self.version!r}; choose one of {', '.join(VERSIONS)}.")
-        if not 0 < self.corruption < 1:
-            return dict(problem=None, reason=f"corruption is {self.corruption}; it must lie between 0 and 1.")
+        reason = (
+            word("version", self.version, VERSIONS)
+            or number("corruption", self.corruption, above=0, below=1)
+            or seed("seed", self.seed)
+        )
+        if reason is not None:
+            return dict(problem=None, reason=reason)
         try:
             images, labels, test_images, y_test = mnist.load()
         except DataUnavailable as error:
             return dict(problem=None, reason=str(error))
         build, ridge, x_start, deviation = VERSIONS[self.version]
         (train, y_train), (val, y_val), noisy, scale = build(images, labels, self.corruption, self.seed)
+        clean = noisy == y_train
+        reason = some_wrong(self.corruption, clean)
+        if reason is not None:
+            return dict(problem=None, reason=reason)
         splits = {
             "train": (train, one_hot(noisy, 10)),
             "validation": (val, one_hot(y_val, 10)),
@@ -103,10 +111,10 @@ class Dataset(BaseDataset):
             licence="CC BY-SA 3.0 as Keras's documentation states it; the mirror states none",
             splits={name: len(splits[name][1]) for name in ("train", "validation", "test")},
             hashes=mnist.FILES,
-            notes=f"{int((noisy != y_train).sum()):,} of the {TRAIN:,} training labels are wrong",
+            notes=f"{int((~clean).sum()):,} of the {TRAIN:,} training labels are wrong",
         )
         problem = hyper_cleaning(
-            "mnist_cleaning", splits, clean=noisy == y_train, ridge=ridge, n_classes=10, card=card,
+            "mnist_cleaning", splits, clean=clean, ridge=ridge, n_classes=10, card=card,
             init=lambda rng: (deviation * rng.standard_normal(p), np.full(TRAIN, x_start)), data_seed=self.seed,
             reference_tolerance=1e-9, adjoint_tolerance=1e-8,
         )  # fmt: skip

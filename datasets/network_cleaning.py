@@ -6,7 +6,7 @@ from benchmark_utils.backends.numpy import xp
 from benchmark_utils.files import digits
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
-from benchmark_utils.problem.parameters import number
+from benchmark_utils.problem.parameters import NumericParameters, number, seed, some_wrong
 from benchmark_utils.problem.problem import Problem
 from benchmark_utils.problem.variables import size_of, unflatten
 from benchmark_utils.terms.links import MULTINOMIAL
@@ -15,7 +15,7 @@ from benchmark_utils.terms.network import Network
 TRAIN, VALIDATION, TEST = 1000, 400, 397
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """Hyper-cleaning of scikit-learn's digits with a small network instead of a linear model.
 
     Training row i weighs sigmoid(x_i); with probability ``corruption`` its label is replaced by
@@ -43,8 +43,8 @@ class Dataset(BaseDataset):
         reason = (
             number("corruption", self.corruption, above=0, below=1)
             or number("units", self.units, least=1, most=10000, whole=True)
-            or number("ridge", self.ridge, least=0)
-            or number("seed", self.seed, least=0, below=2**32, whole=True)
+            or number("ridge", self.ridge, least=0, most=1e8)
+            or seed("seed", self.seed)
         )
         if reason is not None:
             return dict(problem=None, reason=reason)
@@ -53,9 +53,9 @@ class Dataset(BaseDataset):
         replaced = rng.random(TRAIN) < self.corruption
         noisy = np.where(replaced, rng.integers(0, digits.N_CLASSES, size=TRAIN), labels)
         clean = noisy == labels
-        if clean.all() or not clean.any():
-            sentence = f"corruption is {self.corruption!r}: no label, or every label, is wrong."
-            return dict(problem=None, reason=f"{sentence} Choose another number or seed.")
+        reason = some_wrong(self.corruption, clean)
+        if reason is not None:
+            return dict(problem=None, reason=reason)
         parts["train"] = parts["train"][0], noisy
         splits = {
             name: {"features": features, "targets": one_hot(y, digits.N_CLASSES)}

@@ -14,6 +14,7 @@ from benchmark_utils.builders.classification import regularisation
 from benchmark_utils.files.fetch import DataUnavailable, fetch
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.parameters import NumericParameters, seed
 from benchmark_utils.terms.penalties import ExpRidge
 
 URL = "https://ndownloader.figshare.com/files/5975967"  # scikit-learn's copy of 20news-bydate.tar.gz
@@ -67,7 +68,7 @@ def read():
     return out
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """20 Newsgroups: per-feature ridge penalties of a multinomial logistic regression on word counts.
 
     The training documents are split in halves, stratified by group: one half inner, the other outer; the test
@@ -82,6 +83,9 @@ class Dataset(BaseDataset):
         fetch_archive()
 
     def get_data(self):
+        reason = seed("seed", self.seed)
+        if reason is not None:
+            return dict(problem=None, reason=reason)
         try:
             (features, labels), (test, y_test) = read()
         except DataUnavailable as error:

@@ -6,7 +6,7 @@ from benchmark_utils.evaluation.multinomial import MultinomialEvaluator
 from benchmark_utils.files import digits
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
-from benchmark_utils.problem.parameters import number
+from benchmark_utils.problem.parameters import NumericParameters, number, seed
 from benchmark_utils.problem.problem import Problem
 from benchmark_utils.problem.sets import NoisyImages
 from benchmark_utils.terms.glm import GLM
@@ -18,7 +18,7 @@ from benchmark_utils.terms.scaled import Scaled
 TRAIN, VALIDATION, TEST = 1000, 400, 397
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """Data poisoning of scikit-learn's digits: noise on training images that harms the classifier.
 
     Of 1,000 training images a share ``poisoned`` carries noise x, one row an image. G is the
@@ -48,7 +48,7 @@ class Dataset(BaseDataset):
             number("poisoned", self.poisoned, least=1 / TRAIN, most=1)
             or number("radius", self.radius, above=0)
             or number("ridge", self.ridge, least=1e-8)
-            or number("seed", self.seed, least=0, below=2**32, whole=True)
+            or seed("seed", self.seed)
         )
         if reason is not None:
             return dict(problem=None, reason=reason)

@@ -2,7 +2,7 @@ import math
 from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient, linear_system
-from benchmark_utils.formulas.steps import growing_lengths, length_at
+from benchmark_utils.formulas.steps import GrowingLengths, length_at
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import Int, Log
@@ -98,7 +98,7 @@ class Solver(BilevelSolver):
             return [D]
         # ceil(D (k + 1)^{1/4}) in integers
         ceiling = lambda k: 1 + math.isqrt(math.isqrt(D**4 * (k + 1) - 1))
-        return growing_lengths(ceiling, self.max_inner_steps)
+        return GrowingLengths(ceiling, self.max_inner_steps)
 
     def draws(self):
         return {"xi": inner(), "zeta": outer()}

@@ -2,7 +2,7 @@ import math
 from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient, linear_system
-from benchmark_utils.formulas.steps import growing_lengths, length_at
+from benchmark_utils.formulas.steps import GrowingLengths, length_at
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import Int, Log
@@ -106,7 +106,7 @@ class Solver(BilevelSolver):
         """Return n, or ceil(n (t + 1)^{1/4}) up to the cap, computed in integers."""
         grown = lambda k: 1 + math.isqrt(math.isqrt(n**4 * (k + 1) - 1))
         constant = self.schedule == "constant"
-        return length_at(self.bk, [n] if constant else growing_lengths(grown, self.max_steps), t)
+        return length_at(self.bk, [n] if constant else GrowingLengths(grown, self.max_steps), t)
 
     def draws(self):
         return {"xi": inner(), "zeta": outer()}

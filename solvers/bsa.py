@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient
 from benchmark_utils.formulas.steps import (
-    growing_lengths,
+    GrowingLengths,
     length_at,
     power_law,
     theory_or_constant,
@@ -117,7 +117,7 @@ class Solver(BilevelSolver):
         if self.inner_schedule == "constant":
             return [T]
         # ceil(T sqrt(k + 1)) in integers
-        return growing_lengths(lambda k: 1 + math.isqrt(T * T * (k + 1) - 1), self.max_inner_steps)
+        return GrowingLengths(lambda k: 1 + math.isqrt(T * T * (k + 1) - 1), self.max_inner_steps)
 
     def draws(self):
         # Of the batches of z and v the first T_k and the first p are used.

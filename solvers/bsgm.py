@@ -1,9 +1,9 @@
 from typing import NamedTuple
 
-from benchmark_utils.formulas.steps import growing_lengths, length_at
+from benchmark_utils.formulas.steps import GrowingLengths, length_at
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
-from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.search_space import ITERATIONS, Int, Log
 from benchmark_utils.running.solver import BilevelSolver
 
 
@@ -84,6 +84,7 @@ class Solver(BilevelSolver):
         "warm_start": ("none", "z", "z_and_v"),
         "schedule": ("theory", "constant"),
     }
+    most = {"growth_period": ITERATIONS}
     search_space = {
         "n_steps": Int(1, 500, start=50),
         "decay_offset": Log(1e1, 1e4, start=1000.0),
@@ -108,7 +109,7 @@ class Solver(BilevelSolver):
         """t_s = k_s = J_s for s = 0, 1, ..., the last entry standing for all later ones."""
         if self.length_schedule == "constant":
             return [self.n_steps]
-        return growing_lengths(lambda s: s // self.growth_period + 1, self.n_steps)
+        return GrowingLengths(lambda s: s // self.growth_period + 1, self.n_steps)
 
     def draws(self):
         # Four mutually independent samples; of each the first t_s = k_s = J_s batches are used.

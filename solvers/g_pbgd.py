@@ -3,7 +3,7 @@ from typing import NamedTuple
 from benchmark_utils.formulas.steps import linear_ramp
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
-from benchmark_utils.running.search_space import Log
+from benchmark_utils.running.search_space import ITERATIONS, Log
 from benchmark_utils.running.solver import BilevelSolver
 
 
@@ -70,6 +70,7 @@ class Solver(BilevelSolver):
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     choices = {"schedule": ("theory", "constant")}
+    most = {"ramp": ITERATIONS}
     search_space = {
         "penalty_start": Log(1e-2, 1e2, start=1.0),
         "penalty": Log(1e0, 1e4, start=100.0),

@@ -86,11 +86,11 @@ class Solver(HostSolver):
         bounds = [(min(-BOX, a), max(BOX, a)) for a in map(float, x0)]
         box = dict(zip(names, bounds, strict=True))
         self.space = {n: optuna.distributions.FloatDistribution(*b) for n, b in box.items()}
-        grid = {n: np.linspace(*b, self.n_grid_points).tolist() for n, b in box.items()}
+        grid = lambda: {n: np.linspace(*b, self.n_grid_points).tolist() for n, b in box.items()}
         sampler = {
             "tpe": lambda: optuna.samplers.TPESampler(seed=self.seed),
             "random": lambda: optuna.samplers.RandomSampler(seed=self.seed),
-            "grid": lambda: optuna.samplers.GridSampler(grid, seed=self.seed),
+            "grid": lambda: optuna.samplers.GridSampler(grid(), seed=self.seed),
         }[self.sampler]()
         self.study = optuna.create_study(sampler=sampler)
         self.study.enqueue_trial(dict(zip(names, map(float, x0), strict=True)))

@@ -5,7 +5,7 @@ from benchmark_utils.formulas.variance_reduction import sarah
 from benchmark_utils.oracles.draws import bernoulli, inner, iterations_of_one_epoch, outer
 from benchmark_utils.oracles.oracles import FULL
 from benchmark_utils.problem.variables import Count, Inner, Outer
-from benchmark_utils.running.search_space import Log
+from benchmark_utils.running.search_space import ITERATIONS, Log
 from benchmark_utils.running.solver import BilevelSolver
 
 
@@ -72,6 +72,7 @@ class Solver(BilevelSolver):
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     static_graph = False
     choices = {"period": ("epoch", int)}
+    most = {"period": ITERATIONS}
     search_space = {
         "radius": Log(1.0, 1e6, start=1e3),
         "step_size": Log(1e-4, 1e3, start=0.5),

@@ -56,7 +56,8 @@ class Solver(BilevelSolver):
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
 
-    # The allowed words of a parameter; integers are at least 1, unless `least` says otherwise.
+    # The allowed words of a parameter; integers are 1 to 10,000, unless `least` or `most` say
+    # otherwise.
     choices = {"schedule": ("theory", "constant")}
 
     # Where tuning looks. Log: a step size or the like, which reaches `step` in hp as a traced

@@ -3,7 +3,7 @@ from typing import NamedTuple
 from benchmark_utils.formulas.steps import linear_ramp
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
-from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.search_space import ITERATIONS, Int, Log
 from benchmark_utils.running.solver import BilevelSolver
 
 
@@ -74,6 +74,7 @@ class Solver(BilevelSolver):
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     choices = {"schedule": ("theory", "constant")}
+    most = {"ramp": ITERATIONS}
     search_space = {
         "n_inner_steps": Int(1, 50, start=1),
         "penalty_start": Log(1e-2, 1e2, start=1.0),

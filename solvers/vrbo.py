@@ -5,7 +5,7 @@ from benchmark_utils.formulas.variance_reduction import sarah
 from benchmark_utils.oracles.draws import inner, iterations_of_one_epoch, outer
 from benchmark_utils.oracles.oracles import FULL
 from benchmark_utils.problem.variables import Count, Inner, Outer
-from benchmark_utils.running.search_space import Int, Log
+from benchmark_utils.running.search_space import ITERATIONS, Int, Log
 from benchmark_utils.running.solver import BilevelSolver
 
 
@@ -74,6 +74,7 @@ class Solver(BilevelSolver):
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     static_graph = False
     choices = {"period": ("epoch", int)}
+    most = {"period": ITERATIONS}
     search_space = {
         "n_inner_steps": Int(1, 100, start=10),
         "n_neumann_steps": Int(1, 100, start=10),

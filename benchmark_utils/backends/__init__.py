@@ -26,7 +26,7 @@ def why_unavailable(backend, device="auto", precision="float32"):
         ("precision", precision, PRECISIONS),
     ):
         if value not in choices:
-            return f"{label} is {value!r}; choose one of {', '.join(choices)}."
+            return f"{label} is {value!r:.60}; choose one of {', '.join(choices)}."
     package = backend.split("-")[0]
     if os.environ.get(f"BILEVEL_DISABLE_{package.upper()}"):
         return f"the backend {backend} is disabled by the environment variable BILEVEL_DISABLE_{package.upper()}."

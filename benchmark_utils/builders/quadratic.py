@@ -63,7 +63,10 @@ def quadratic_problem(n, m, p, d, mu, L, L_cross, seed):
         if np.linalg.eigvalsh(evaluator.h_hessian)[0] > 1e-3 * mu:
             break
     else:
-        raise ValueError(f"no strongly convex h in {ATTEMPTS} draws; lower L_cross = {L_cross} or change the seed.")
+        raise ValueError(
+            f"no strongly convex h in {ATTEMPTS} draws with p = {p}, d = {d}, mu = {mu}, L = {L}; lower "
+            f"L_cross = {L_cross} or change the seed."
+        )
     x_star = evaluator.minimiser()
     card = Card(
         title="Simulated quadratics",

@@ -48,33 +48,67 @@ def momentum(backend, a, t):
     return backend.select(t == 0, 1.0, a)
 
 
-def growing_lengths(length, longest):
-    """Return ``[length(0), length(1), ...]`` up to the first one that reaches ``longest``, capped there.
+class GrowingLengths:
+    """Lengths of a loop at the outer iterations 0, 1, ...; ``lengths[t]`` is one, ``lengths[-1]`` the longest.
 
     Parameters
     ----------
     length : callable
-        Outer iteration counter to number of steps, nondecreasing and unbounded; integers in, integers out, so that
-        no rounding depends on the backend.
+        Outer iteration counter to number of steps, nondecreasing; integers in, integers out, so that no rounding
+        depends on the backend.
     longest : int
         Cap; draw plans have to state a largest size.
     """
-    lengths = [min(length(0), longest)]
-    while lengths[-1] < longest:
-        lengths.append(min(length(len(lengths)), longest))
-    return lengths
+
+    #: Iterations that are looked at: the counter of compiled loops has 31 bits.
+    END = 2**31 - 1
+
+    def __init__(self, length, longest):
+        self.length, self.longest = length, longest
+
+    def __getitem__(self, t):
+        return self.longest if t < 0 else min(self.length(t), self.longest)
+
+    def rises(self):
+        """Return the iterations from which on the length is larger by one, in order; twice where it is by two.
+
+        There are fewer of them than steps in the longest loop, however slowly it gets there.
+        """
+        found, t = [], 0
+        for target in range(self[0] + 1, self.longest + 1):
+            low, step = t, 1  # the first iteration with this length is not before that of the length before
+            while self[low + step - 1] < target:
+                low, step = low + step, 2 * step
+                if low > self.END:
+                    return found
+            high = low + step - 1
+            while low < high:
+                middle = (low + high) // 2
+                low, high = (low, middle) if self[middle] >= target else (middle + 1, high)
+            if low > self.END:
+                return found
+            found.append(t := low)
+        return found
 
 
 def length_at(bk, lengths, t):
-    """Return ``lengths[t]``, the last entry from there on: traced if t is, unless there is only one entry.
+    """Return ``lengths[t]``: traced if t is, unless all are equal.
 
     Parameters
     ----------
     bk : backend
-    lengths : list of int
-        For example from `growing_lengths`.
+    lengths : list of int or GrowingLengths
+        The last entry of a list stands for all later ones.
     t : int or 0-d integer array
     """
+    if isinstance(lengths, GrowingLengths):
+        if isinstance(t, int):
+            return lengths[t]
+        rises = lengths.rises()
+        if not rises:
+            return lengths[0]
+        rises = bk.asarray(rises)
+        return lengths[0] + bk.xp.sum(rises <= t, dtype=rises.dtype)
     last = len(lengths) - 1
     if last == 0:
         return lengths[0]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from benchmark_utils.problem.parameters import shown
 from benchmark_utils.problem.variables import SparseRows
 
 
@@ -32,10 +33,10 @@ class Partition(NamedTuple):
         """
         b = n_samples if batch_size == "full" else batch_size
         if isinstance(b, bool) or not isinstance(b, (int, np.integer)) or b < 1:
-            raise ValueError(f"{name} is {batch_size!r}; it must be a whole number, at least 1, or 'full'.")
+            raise ValueError(f"{name} is {shown(batch_size)}; it must be a whole number, at least 1, or 'full'.")
         if b > n_samples:
             raise ValueError(
-                f"{name} is {batch_size} but the level has {n_samples} samples; choose between 1 and "
+                f"{name} is {shown(batch_size)} but the level has {n_samples} samples; choose between 1 and "
                 f"{n_samples}, or 'full'."
             )
         n_blocks = -(-n_samples // b)

@@ -51,6 +51,11 @@ def normal(*shape):
     return Draw("normal", shape)
 
 
+def bytes_of(draw):
+    """Return the bytes that a role takes in one iteration."""
+    return math.prod(draw.shape) * (8 if draw.kind == "normal" else 4)
+
+
 def iterations_of_one_epoch(plan, partitions):
     """Return after how many iterations a plan has drawn as many samples as the two levels hold together, at least 1."""
     drawn = sum(int(np.prod(d.shape)) * partitions[d.kind].batch_size for d in plan.values() if d.kind in partitions)
@@ -166,4 +171,4 @@ class DrawStreams:
 
     def bytes_per_iteration(self):
         """Return the bytes that the draws of one iteration take."""
-        return sum(int(np.prod(d.shape)) * (8 if d.kind == "normal" else 4) for d in self.plan.values())
+        return sum(map(bytes_of, self.plan.values()))

@@ -3,7 +3,11 @@
 import numpy as np
 import psutil
 
+from benchmark_utils.oracles.draws import bytes_of
 from benchmark_utils.problem.variables import roles_of
+
+#: Bytes that the draws of one iteration may take.
+DRAWS = 1 << 28
 
 #: Share of the machine's memory that a solver's state may take.
 MEMORY_SHARE = 0.5
@@ -40,4 +44,15 @@ def why_too_large(name, state_class, view, partitions, itemsize):
         f"{name} keeps {need:.1f} GiB of state ({largest} alone {shape} numbers, {fields[largest] / 2**30:.1f} GiB), "
         f"more than half of the memory ({have:.1f} GiB); raise batch_size or use a method that keeps less, such as "
         "SOBA."
+    )
+
+
+def why_too_many_draws(name, plan):
+    """Return a sentence if the draws of one iteration (dict of role to `Draw`) take too much memory, else None."""
+    largest = max(plan, key=lambda role: bytes_of(plan[role]), default=None)
+    if largest is None or bytes_of(plan[largest]) <= DRAWS:
+        return None
+    shape, need = " x ".join(f"{n:,}" for n in plan[largest].shape), bytes_of(plan[largest]) / 2**20
+    return (
+        f"{name} draws {shape} numbers ({largest}) in one iteration, {need:,.0f} MiB; the limit is {DRAWS >> 20} MiB."
     )

@@ -43,7 +43,11 @@ def listening_solver(solver):
 
 
 def asked_by_step(solver):
-    """Return the names of what a step function asks of a problem, as `Oracles.asked` collects them."""
+    """Return the names of what a step function asks of a problem, as `Oracles.asked` collects them.
+
+    Hyper-parameters are Python's floats, as on torch: dividing by one that is 0 raises ZeroDivisionError, and a power
+    of one that no float holds raises OverflowError.
+    """
     solver, oracles = listening_solver(solver)
     plan = solver.plan = solver.draws()
     names = hyper_parameter_names(type(solver))

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from benchmark_utils.backends import DEVICES, PRECISIONS
-from benchmark_utils.running.search_space import as_number
+from benchmark_utils.problem.parameters import as_number, shown
 
 
 class Rules(NamedTuple):
@@ -26,9 +26,9 @@ class Rules(NamedTuple):
         for name, options in (("device", DEVICES), ("precision", PRECISIONS)):
             value = getattr(self, name)
             if value not in options:
-                return f"{name} is {value!r}; choose one of {', '.join(options)}."
+                return f"{name} is {shown(value)}; choose one of {', '.join(options)}."
         for name in ("max_seconds", "max_samples", "max_iterations"):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-                return f"{name} is {value!r}; it must be a positive number, or inf for no limit."
+                return f"{name} is {shown(value)}; it must be a positive number, or inf for no limit."
         return None

@@ -2,16 +2,23 @@
 
 import functools
 import math
-import numbers
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 from benchmark_utils.oracles.draws import SAMPLING
+from benchmark_utils.problem.parameters import as_float, as_number, shown
 
 #: Word that stands for the tuned value of a parameter, or the start of its range where none has been tuned.
 TUNED = "tuned"
+
+#: Greatest value of an integer, unless a solver's ``most`` says otherwise: integers are lengths of loops inside an
+#: outer iteration, and budgets are looked at between iterations.
+LONGEST = 10_000
+
+#: Greatest value of an integer that counts outer iterations, for ``most``.
+ITERATIONS = 2**31 - 1
 
 #: Folder with one file of tuned values for each problem.
 TUNED_FOLDER = Path(__file__).parents[2] / "tuned"
@@ -64,35 +71,21 @@ def tuned_values(problem_name):
     return yaml.safe_load(path.read_text(encoding="utf-8")).get("solvers", {})
 
 
-def as_number(value):
-    """Return a number for numbers and for text that spells one ("1e5" in YAML, "inf"); anything else unchanged."""
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return value
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        value = float(value) if not isinstance(value, numbers.Integral) else int(value)
-        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-            return int(value)
-    return value
-
-
 def why_bad_number(name, value):
     """Return a sentence if a hyper-parameter is not a finite number that is not negative, else None."""
     good = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not good or not math.isfinite(value) or value < 0:
-        return f"{name} is {value!r}; it must be a finite number that is not negative, or '{TUNED}'."
+    if not good or not math.isfinite(as_float(value)) or value < 0:
+        return f"{name} is {shown(value)}; it must be a finite number that is not negative, or '{TUNED}'."
     if value == 0 and name in ("step_size", "outer_ratio"):
         return f"{name} is 0, so nothing would move; give it a positive number."
     return None
 
 
-def why_bad_integer(name, value, least):
-    """Return a sentence if a structural integer is not a whole number of at least ``least``, else None."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+def why_bad_integer(name, value, least, most=LONGEST):
+    """Return a sentence if a structural integer is not a whole number from ``least`` to ``most``, else None."""
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return None
-    return f"{name} is {value!r}; it must be a whole number, at least {least}."
+    return f"{name} is {shown(value)}; it must be a whole number, at least {least} and at most {most:,}."
 
 
 def start_of(space, view):
@@ -110,7 +103,7 @@ def resolve(solver_class, given, view):
     Parameters
     ----------
     solver_class : type
-        With ``parameters``, ``search_space``, ``choices`` and ``least``.
+        With ``parameters``, ``search_space``, ``choices``, ``least`` and ``most``.
     given : dict of str to object
         Parameters as given by the user.
     view : View
@@ -139,19 +132,20 @@ def why_bad_values(solver_class, values):
         space, words = solver_class.search_space.get(name), solver_class.choices.get(name, SHARED_CHOICES.get(name))
         if isinstance(space, Choice) and words is None:
             words = space.options
+        bounds = solver_class.least.get(name, 1), solver_class.most.get(name, LONGEST)
         whole = isinstance(space, Int) or (isinstance(default, int) and not isinstance(default, bool))
         if name in ("backend", "batch_size", "outer_batch_size"):
             continue
         if words is not None and value not in words:
             if int in words and isinstance(value, (int, float)):
-                reason = why_bad_integer(name, value, solver_class.least.get(name, 1))
+                reason = why_bad_integer(name, value, *bounds)
             else:
                 options = ", ".join("a whole number" if w is int else repr(w) for w in words)
-                reason = f"{name} is {value!r}; choose one of {options}."
+                reason = f"{name} is {shown(value)}; choose one of {options}."
         elif words is not None:
             reason = None
         elif whole:
-            reason = why_bad_integer(name, value, solver_class.least.get(name, 1))
+            reason = why_bad_integer(name, value, *bounds)
         else:
             reason = why_bad_number(name, value)
         if reason is not None:

@@ -7,16 +7,18 @@ import numpy as np
 from benchopt import BaseSolver
 
 from benchmark_utils.backends import why_unavailable
+from benchmark_utils.problem.parameters import NumericParameters, shown
 from benchmark_utils.problem.variables import roles_of
 from benchmark_utils.running import journal as journals
+from benchmark_utils.running import memory
 from benchmark_utils.running import run as run_loop
 from benchmark_utils.running.program import Program, partitions_of
 from benchmark_utils.running.requirements import asked_by_step, why_not_offered
 from benchmark_utils.running.run_state import save
-from benchmark_utils.running.search_space import hyper_parameter_names, resolve, why_bad_values
+from benchmark_utils.running.search_space import Int, hyper_parameter_names, resolve, why_bad_values
 
 
-class BackendSolver(BaseSolver):
+class BackendSolver(NumericParameters, BaseSolver):
     """What solvers share, however they are written: parameters, checks, one program, one run loop.
 
     A solver file states ``name``, ``parameters`` and ``requirements`` as literals, ``choices``, ``least``,
@@ -28,8 +30,8 @@ class BackendSolver(BaseSolver):
 
     #: Allowed words of word-valued parameters; the type int among them stands for whole numbers.
     choices = {}
-    #: Least value of integer parameters, where it is not 1.
-    least = {}
+    #: Least value of integer parameters, where it is not 1, and greatest, where it is not `search_space.LONGEST`.
+    least, most = {}, {}
     #: Ranges of the hyper-parameters, see `search_space`; their default is the word "tuned".
     search_space = {}
     references = []
@@ -61,6 +63,11 @@ class BackendSolver(BaseSolver):
         raise NotImplementedError
 
     # ------------------------------------------------------------------ checks
+    @classmethod
+    def is_fraction(cls, name):
+        """Return whether a parameter is a float: its default is one, or it is searched on a logarithmic scale."""
+        return name in hyper_parameter_names(cls) or super().is_fraction(name)
+
     def skip(self, problem, rules, **objective):
         """Return (True, sentence) if this configuration cannot run here."""
         reason = self._why_not(problem, rules)
@@ -78,11 +85,39 @@ class BackendSolver(BaseSolver):
             partitions = partitions_of(view, self)
             return (
                 self.why_not(view, partitions)
+                or self._why_too_many_draws(view, partitions)
                 or why_not_offered(self, view)
                 or self.program_class.why_too_large(self, view, rules, partitions)
             )
         except ValueError as error:  # the sentence of Partition.of
             return str(error)
+        except (ZeroDivisionError, OverflowError) as error:
+            return self._why_not_computed(error)
+
+    def _why_too_many_draws(self, view, partitions):
+        if view.tasks is not None:  # one block of tasks takes the place of every batch
+            return None
+        planned = object.__new__(type(self))
+        planned.__dict__ |= self.__dict__
+        planned.problem, planned.partitions = view, partitions
+        reason = memory.why_too_many_draws(self.name, planned.draws())
+        return reason and f"{reason} {self._integers()}"
+
+    def _why_not_computed(self, error):
+        """Return the sentence about hyper-parameters with which a step cannot be computed."""
+        values = {name: self.values[name] for name in hyper_parameter_names(type(self))}
+        if isinstance(error, ZeroDivisionError):
+            least = min(values.values())
+            names = " or ".join(name for name, value in values.items() if value == least)
+            return f"{names} is {least}: {self.name} divides by it, or by what it makes 0; give it a larger number."
+        name = max(values, key=lambda name: abs(values[name]))
+        return f"{name} is {shown(values[name])}: {self.name} takes a power of it that no float holds; give it less."
+
+    def _integers(self):
+        """Return the sentence that says which whole numbers there are to change."""
+        names = [name for name, value in self.values.items() if type(value) is int and name not in self.search_space]
+        names += [name for name, space in self.search_space.items() if type(space) is Int]
+        return f"Now {', '.join(f'{name} = {shown(self.values[name])}' for name in names)}."
 
     def prepare(self, view, rules):
         """Set every parameter to the value that this problem's runs use, and the precision to that of the rules."""

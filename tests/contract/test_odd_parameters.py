@@ -61,7 +61,7 @@ def test_edges_of_every_integer_run_or_are_declined_by_name(file_stem):
         least = cls.least.get(name, 1)
         sentence = outcome(cls, name, least)
         assert sentence is None or name in sentence or "n_grid_points" in sentence
-        for value in (least - 1, 2.5, least + 0.5, "many", -3, True):
+        for value in (least - 1, 2.5, least + 0.5, "many", -3, True, 10**12, "1e300", 10**400, [3], None):
             sentence = outcome(cls, name, value)
             assert sentence is not None, f"{name} = {value!r} is taken"
             assert name in sentence

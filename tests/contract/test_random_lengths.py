@@ -12,8 +12,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
+from benchmark_utils.backends import get_backend
 from benchmark_utils.formulas import linear_system
-from benchmark_utils.formulas.steps import growing_lengths
+from benchmark_utils.formulas.steps import GrowingLengths, length_at
 from benchmark_utils.oracles.draws import DrawStreams
 from benchmark_utils.oracles.oracles import Oracles
 from helpers import biased_minimiser, series_direction
@@ -134,14 +135,43 @@ def test_ledger_is_the_sum_of_what_was_drawn(case, backend):
 
 
 def test_lengths_reach_their_cap_and_stay():
-    assert growing_lengths(lambda k: k + 1, 3) == [1, 2, 3]
-    assert growing_lengths(lambda k: 7, 3) == [3]
+    lengths = GrowingLengths(lambda k: k + 1, 3)
+    assert [lengths[k] for k in range(5)] == [1, 2, 3, 3, 3]
+    assert GrowingLengths(lambda k: 7, 3)[0] == 3
     bsa = helpers.resolved(SOLVERS["bsa"], n_inner_steps=10, inner_schedule="theory", max_inner_steps=100)
-    assert (len(bsa.inner_lengths), bsa.inner_lengths[-1]) == (99, 100)  # 10 sqrt(99) = 99.5
+    assert (bsa.inner_lengths[97], bsa.inner_lengths[98], bsa.inner_lengths[-1]) == (99, 100, 100)  # 10 sqrt(99) = 99.5
     assert [bsa.inner_lengths[k] for k in (0, 1, 3, 8, 24)] == [10, 15, 20, 30, 50]
     stocbio = helpers.resolved(SOLVERS["stocbio"], batch_growth="theory", largest_batch=8)
     assert (len(stocbio.n_blocks), stocbio.n_blocks[0], stocbio.n_blocks[-1]) == (10, 8, 1)
     assert stocbio.n_blocks == sorted(stocbio.n_blocks, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "length",
+    [
+        lambda k: k // 10 + 1,
+        lambda k: 3 * k + 2,  # by more than one at once
+        lambda k: 1 + math.isqrt(math.isqrt(3**4 * (k + 1) - 1)),
+        lambda k: 7,
+        lambda k: 90,
+    ],
+)
+def test_compiled_loops_find_the_length_in_the_table_of_rises(length, backend):
+    bk, lengths = get_backend(backend, "cpu", "float64"), GrowingLengths(length, 40)
+    rises = lengths.rises()
+    assert len(rises) == lengths.longest - lengths[0] or len(rises) < 40
+    for t in [*range(60), 1000, 10**6, 2**31 - 1]:
+        at = length_at(bk, lengths, bk.asarray(np.int32(t)))
+        assert int(at) == length_at(bk, lengths, t) == min(length(t), 40)
+
+
+def test_lengths_that_take_for_ever_to_reach_their_cap_cost_nothing():
+    """A table with one entry an iteration would hold 4e9 of them."""
+    fourth_root = GrowingLengths(lambda k: 1 + math.isqrt(math.isqrt(k)), 10_000)
+    rises = fourth_root.rises()
+    assert rises[:3] == [1, 16, 81]
+    assert len(rises) == 215  # 215^4 < 2^31 < 216^4
+    assert len(GrowingLengths(lambda k: k // (2**31 - 1) + 1, 50).rises()) == 1
 
 
 # ---------------------------------------------------------------------- the average over p

@@ -8,7 +8,7 @@ import socket
 
 import numpy as np
 import pytest
-from benchopt import run_benchmark
+from benchopt import BaseDataset, run_benchmark
 
 import helpers
 from benchmark_utils import backends
@@ -39,6 +39,32 @@ def test_rules_that_cannot_be_right_are_refused_by_the_objective():
         for name in ("max_seconds", "max_samples"):
             assert f"{name} is {value!r}; it must be a positive number" in sentence(**{name: value})
     assert sentence(max_seconds="1e5", max_samples="inf") is None, "numbers may be text, as YAML has it"
+    assert Rules.read(max_seconds="1e5", max_samples="inf").why_bad() is None
+
+
+def test_rules_under_which_no_run_ends_are_refused():
+    objective = helpers.objective_class().get_instance(max_seconds="inf")
+    skip, sentence = objective.skip(problem=helpers.small_quadratic())
+    assert skip
+    assert sentence.startswith("max_seconds and max_samples are both inf")
+
+
+def test_a_data_set_that_raises_is_skipped_with_its_error():
+    class Broken(BaseDataset):
+        name = "broken"
+
+        def get_data(self):
+            raise KeyError("column 7")
+
+    objective = helpers.objective_class().get_instance()
+    skip, sentence = objective._set_dataset(Broken.get_instance())
+    assert skip
+    assert sentence == "broken could not be made, KeyError: 'column 7'"
+
+
+def test_long_values_are_shortened_in_sentences():
+    for sentence in (reason(step_size="x" * 5000), reason(batch_size="x" * 5000), reason(backend="x" * 5000)):
+        assert len(sentence) < 250
 
 
 def test_missing_package_is_named_with_the_remedy(monkeypatch, backend):
