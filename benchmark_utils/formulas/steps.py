@@ -131,3 +131,17 @@ def linear_ramp(backend, first, last, t, length):
     # 0 * first gives the integer counter the floating type of first on every backend.
     done = backend.select(t < length, t, length) + 0 * first
     return first + (last - first) * (done / length)
+
+
+def cumulative(xp, first, total):
+    """Return ``sqrt(first^2 + total)``, whose inverse is a step that needs no tuning (AdaGrad-Norm).
+
+    Parameters
+    ----------
+    xp : array namespace
+    first : float or 0-d array
+        Inverse of the step before the first gradient, positive.
+    total : 0-d array
+        Sum of the squared norms of the gradients so far, the one that is about to be followed included.
+    """
+    return xp.sqrt(first * first + total)

@@ -53,11 +53,11 @@ class Role:
 
     Attributes
     ----------
-    axes : tuple of str
-        "z" and "x" stand for the flat sizes p and d; "inner" and "outer" for the number of blocks of G and F. The
-        shape is that of the product; `Memory` sums sizes in its last axis.
+    axes : tuple of str or int
+        "z" and "x" stand for the flat sizes p and d; "inner" and "outer" for the number of blocks of G and F; a number
+        for itself. The shape is that of the product; `Memory` sums sizes in its last axis.
     columns : dict of str to int, or None
-        Of `Memory`: how many vectors of the size of z and of x one row holds.
+        Of `Memory`: how many vectors of the size of z and of x one row holds; empty for a `Scalar`.
     starts : bool
         Whether the field starts at z0 or x0; else at zero. Fields named z and x start there in any case.
     """
@@ -73,12 +73,12 @@ class Role:
 
     def shape(self, sizes):
         """Return the shape for ``sizes``, a dict of "z", "x", "inner" and "outer" to int."""
-        shape = tuple(sizes[axis] for axis in self.axes)
-        return shape if self.columns is None else (*shape, sum(k * sizes[axis] for axis, k in self.columns.items()))
+        shape = tuple(axis if isinstance(axis, int) else sizes[axis] for axis in self.axes)
+        return (*shape, sum(k * sizes[axis] for axis, k in self.columns.items())) if self.columns else shape
 
 
-#: Shape of z, shape of x, iteration counter.
-Inner, Outer, Count = Role(("z",)), Role(("x",)), Role(())
+#: Shape of z, shape of x, iteration counter, one real number.
+Inner, Outer, Count, Scalar = Role(("z",)), Role(("x",)), Role(()), Role((), {})
 
 
 def Memory(blocks=None, **columns):
@@ -94,7 +94,7 @@ def Memory(blocks=None, **columns):
 
 
 def Matrix(rows, columns):
-    """Return the role of a dense matrix; ``rows`` and ``columns`` are "z" or "x"."""
+    """Return the role of a dense matrix; ``rows`` and ``columns`` are "z", "x" or a number."""
     return Role((rows, columns))
 
 
@@ -110,7 +110,7 @@ def roles_of(state_class):
     for name, role in roles.items():
         if not isinstance(role, Role):
             raise TypeError(
-                f"field {name} of {state_class.__name__} is annotated {role!r}; use Inner, Outer, Count, Memory(...) "
-                "or Matrix(...) of benchmark_utils.problem.variables, so that its shape and start are known."
+                f"field {name} of {state_class.__name__} is annotated {role!r}; use Inner, Outer, Count, Scalar, "
+                "Memory(...) or Matrix(...) of benchmark_utils.problem.variables, so that shape and start are known."
             )
     return roles

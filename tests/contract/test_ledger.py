@@ -35,12 +35,24 @@ def double_loop(drawn):
     return dict(grad_inner=drawn["z"], hvp=drawn["v"], cross=drawn["x"], grad_outer=drawn["f"])
 
 
+def subbio(drawn):
+    return double_loop(drawn) | dict(hvp=3 * drawn["v"])
+
+
+def lancbio(drawn):  # with one vector every iteration starts anew
+    return double_loop(drawn) | dict(hvp=2 * drawn["v"])
+
+
 CASES = {
     "soba": ({}, soba),
     "saba": ({"memory": "full"}, saba),
     "saba-zero": ({"memory": "zero"}, soba),
     "stocbio": ({"n_inner_steps": 5, "n_neumann_steps": 7}, double_loop),
     "amigo": ({"n_inner_steps": 4, "n_linear_steps": 6}, double_loop),
+    "stfbo": ({}, soba),
+    "dtfbo": ({"n_inner_steps": 4, "n_linear_steps": 6}, double_loop),
+    "subbio": ({"n_inner_steps": 4}, subbio),
+    "lancbio": ({"n_inner_steps": 4, "dimension": 1}, lancbio),
 }
 
 

@@ -48,6 +48,11 @@ INTEGERS = {
     "ramp": 12, "largest_batch": 5, "period": 6, "truncation": 2,
 }  # fmt: skip
 
+#: Half widths of the box for solvers whose x does not reach the usual one within the run.
+NARROWER = {"stfbo": 0.3}
+#: Numbers that are neither searched nor words, with which a method takes another way.
+OTHER_WAYS = {"dtfbo": {"tolerance": 0.05}}
+
 
 # ---------------------------------------------------------------------- the problems, for solvers
 def first_point(p, d, rng):
@@ -217,10 +222,12 @@ def cases():
     """Return (file, problem, changes): the defaults, then every other word of every choice."""
     out = []
     for stem, cls in sorted(helpers.step_solvers().items()):
-        changes = [{}, {"box": BOX}]
+        changes = [{}, {"box": NARROWER.get(stem, BOX)}]
         batch = {"batch_size": BATCH} if cls.parameters.get("batch_size") == ["full"] else {}
         if batch:
             changes.append(batch)
+        if stem in OTHER_WAYS:
+            changes.append(OTHER_WAYS[stem])
         for name, words in cls.choices.items():
             others = [word for word in words if word != cls.parameters[name][0]]
             changes += [{name: INTEGERS[name] if word is int else word, **batch} for word in others]
