@@ -35,7 +35,7 @@ LIMIT_SECONDS, LIMIT_WALL, LIMIT_BYTES = 5.0, 300.0, 2e9
 #: Kind of a value -> the values.
 VALUES = {
     "negative": (-1, -0.5, -3.0), "zero": (0, 0.0, "0"), "fraction": (0.5, 2.5, "1.5"), "one": (1, 1.0),
-    "whole": (3.0, 2, "3"), "word": ("nonsense", "tune", "full ", "auto"), 
+    "whole": (3.0, 2, "3"), "word": ("nonsense", "tune", "full ", "auto"),
     "huge": (1e300, 10**12, 10**400, "1e400", "9" * 400),
     "tiny": (1e-300, 5e-324, 1e-9), "large": (1e5, "1e5", 123456), "nan": (float("nan"), "nan"),
     "infinite": (float("inf"), float("-inf"), "inf", "-inf"), "list": ([1, 2], [], ["tuned"], (0, 1)),
