@@ -1,7 +1,7 @@
 from typing import NamedTuple
 
 from benchmark_utils.formulas.krylov import bordered, solve_leading, unit
-from benchmark_utils.formulas.steps import growing_lengths, length_at
+from benchmark_utils.formulas.steps import GrowingLengths, length_at
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Matrix, Outer, Scalar
 from benchmark_utils.running.search_space import Int, Log
@@ -107,7 +107,7 @@ class Solver(BilevelSolver):
         def grown(times):
             return 1 if times == 0 else -(-13 * grown(times - 1) // 10)
 
-        sizes = growing_lengths(grown, last) if self.dimension_schedule == "growing" else [last]
+        sizes = GrowingLengths(grown, last) if self.dimension_schedule == "growing" else [last]
         return length_at(self.bk, sizes, (t + 1) // self.growth_period)
 
     def step(self, s, oracles, hp, draws):
