@@ -1,7 +1,7 @@
 from typing import NamedTuple
 
 from benchmark_utils.formulas.krylov import bordered, solve_leading, unit
-from benchmark_utils.formulas.steps import GrowingLengths, length_at
+from benchmark_utils.formulas.steps import length_at
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Matrix, Outer, Scalar
 from benchmark_utils.running.search_space import Int, Log
@@ -9,6 +9,8 @@ from benchmark_utils.running.solver import BilevelSolver
 
 #: Vectors that the basis has room for.
 ROOM = 20
+#: Sizes of a growing basis: 1.3 times the one before, rounded up.
+GROWING = (1, 2, 3, 4, 6, 8, 11, 15, 20)
 
 
 class State(NamedTuple):
@@ -24,7 +26,7 @@ class State(NamedTuple):
     beta: Scalar  # coupling of the two
     basis: Matrix(ROOM, "z")  # Lanczos vectors since the last restart, one a row
     T: Matrix(ROOM, ROOM)  # tridiagonal, of as many rows as the basis has vectors
-    size: Count  # vectors in the basis
+    size: Count  # of the basis
 
 
 class Solver(BilevelSolver):
@@ -32,10 +34,10 @@ class Solver(BilevelSolver):
 
     Y. Yang, B. Gao, Y. Yuan, "LancBiO: dynamic Lanczos-aided bilevel optimization via Krylov
     subspace", ICLR 2025, arXiv:2404.03331, method LancBiO, as the authors' code of the synthetic
-    problem has it, since of the text of the paper only the abstract could be read. The basis Q and
-    the tridiagonal T grow by one row an iteration, each with the H of its iteration; v is
-    v_bar + Q^T T^{-1} Q (b - H v_bar) with the newest b = -grad_z F, and where the basis is full it
-    starts anew from the residual of v. The paper solves for q = -v.
+    problem has it, since of the paper only the abstract could be read. The basis Q and the
+    tridiagonal T grow by one row an iteration, with the H of that iteration; v is v_bar +
+    Q^T T^{-1} Q (b - H v_bar) with the newest b = -grad_z F. A full basis starts anew from the
+    residual of v. The paper solves for q = -v.
 
     Parameters
     ----------
@@ -43,15 +45,18 @@ class Solver(BilevelSolver):
         Framework that runs the method.
     batch_size : int or "full"
         Rows of G and of F in one mini-batch (samples); "full": all of them.
+    outer_batch_size : int, "full" or "same"
+        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+    sampling : {"with_replacement", "reshuffled", "shuffled_once"}
+        How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     n_inner_steps : int
         Gradient steps on z in one outer iteration.
     dimension : int
         m, vectors of a full basis; at most 20, and the number of inner variables.
     dimension_schedule : {"growing", "constant"}
-        "growing": the basis holds 1 vector at first, 1.3 times as many (rounded up) after each
-        ``growth_period`` iterations, and m in the end; "constant": m from the start.
+        "growing": from 1 vector to m, 1.3 times as many (rounded up) in each period; "constant": m.
     growth_period : int
-        Outer iterations between two growths; not used with "constant".
+        Outer iterations in a period; not used with "constant".
     step_size : float
         theta, step of z.
     outer_ratio : float
@@ -63,15 +68,16 @@ class Solver(BilevelSolver):
       by m: the same where m is constant, and no basis outgrows m while m grows.
     - A Lanczos vector that is lost to rounding is left out until the next restart.
     - The code for hyper-cleaning holds up to 300 vectors, without restarts, for 250 iterations.
-    - The default is full batches. From mini-batches T need not be positive definite, so that v can
-      be of any size: with 64 rows and 10 vectors runs on two small problems diverged, those with 3
-      vectors did not.
+    - The default is full batches: from mini-batches T need not be positive definite. With 64 rows
+      and 10 vectors runs on two small problems diverged, those with 3 vectors did not.
     """
 
     name = "LancBiO"
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": ["full"],
+        "outer_batch_size": ["same"],
+        "sampling": ["with_replacement"],
         "n_inner_steps": ["tuned"],
         "dimension": ["tuned"],
         "dimension_schedule": ["growing"],
@@ -103,17 +109,12 @@ class Solver(BilevelSolver):
     def dimension_at(self, t):
         """Return the number of vectors that fill the basis in iteration t."""
         last = min(self.dimension, self.problem.inner_size)
-
-        def grown(times):
-            return 1 if times == 0 else -(-13 * grown(times - 1) // 10)
-
-        sizes = GrowingLengths(grown, last) if self.dimension_schedule == "growing" else [last]
+        sizes = [min(n, last) for n in (GROWING if self.dimension_schedule == "growing" else [last])]
         return length_at(self.bk, sizes, (t + 1) // self.growth_period)
 
     def step(self, s, oracles, hp, draws):
         oracles.need_symmetry()
-        xp, dot = self.bk.xp, oracles.dot
-        theta, lam = hp.step_size, hp.step_size / hp.outer_ratio  # inner and outer step
+        xp, dot, theta, lam = self.bk.xp, oracles.dot, hp.step_size, hp.step_size / hp.outer_ratio
 
         # Gradient steps on G(., x) from the previous z; right-hand side of H v = b.
         inner_step = lambda k, z: z - theta * oracles.grad_inner(z, s.x, draws.z[k])
@@ -125,7 +126,6 @@ class Solver(BilevelSolver):
             w = hvp(v)
             return v, w, unit(oracles, b - w, 0, self.precision)[1], 0 * s.q_old, 0 * s.beta
 
-        # A full basis starts anew from the residual of v.
         full = (s.t == 0) | (s.size >= self.dimension_at(s.t))
         go_on = lambda v: (s.v_bar, s.w, s.q, s.q_old, s.beta)
         v_bar, w, q, q_old, beta = oracles.cond(full, restart, go_on, s.v)

@@ -33,6 +33,16 @@ FAULTS = (
         "stocbio.step_of_the_series", "eta = hp.neumann_step", "eta = hp.step_size",
     ),
     solver("sustain.exponent_of_the_weight", "2 * decay", "decay"),
+    solver("stfbo.outer_step_without_phi", "D_x / (alpha * phi)", "D_x / alpha"),
+    solver("dtfbo.sum_of_the_other_loop", "beta_0, s.v, s.sum_v", "beta_0, s.v, s.sum_z"),
+    solver("dtfbo.tolerance_of_the_norm", "square <= self", "square**2 <= self"),
+    solver("subbio.sign_of_the_step", "s.v - eta * hvp(s.v)", "s.v + eta * hvp(s.v)"),
+    solver("lancbio.only_one_vector_back", "u = Hq - beta * q_old", "u = Hq"),
+    solver("lancbio.restart_ignores_v", "unit(oracles, b - w, 0", "unit(oracles, b, 0"),
+    Fault(
+        "solvers.lancbio.lost_vectors_are_kept", "benchmark_utils/formulas/krylov.py",
+        "** 0.5 * scale", "* 0 * scale", "tests/contract/test_lancbio.py -k variables",
+    ),
     # ------------------------------------------------------------------ points and batches
     solver("soba.batch_of_the_other_level", "s.x, draws.zeta)", "s.x, draws.xi)"),
     solver(
