@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 import helpers
+from benchmark_utils.builders.quadratic import quadratic_problem
 
 LANCBIO = helpers.solver_classes()["lancbio"]
 #: Steps so small that z and x do not move.
 STILL = dict(step_size=1e-20, outer_ratio=1.0, dimension_schedule="constant", batch_size="full")
 
 
-def errors(backend, n_iter, **parameters):
+def errors(backend, n_iter, problem=None, **parameters):
     """Return the relative error of v after each of n_iter iterations, and the ledger."""
-    solver = helpers.make_solver(
-        LANCBIO, helpers.small_quadratic(), n_iter, backend=backend, precision="float64", **STILL | parameters
-    )
-    q, out = helpers.small_quadratic().evaluator, []
+    problem = problem or helpers.small_quadratic()
+    solver = helpers.make_solver(LANCBIO, problem, n_iter, backend=backend, precision="float64", **STILL | parameters)
+    q, out = problem.evaluator, []
     helpers.begin(solver)
     for _ in range(n_iter):
         helpers.advance(solver)
@@ -35,6 +35,12 @@ def test_a_basis_never_holds_more_vectors_than_there_are_variables(backend):
     found, counts = errors(backend, 25, dimension=20)
     assert found[5:].max() < 1e-10
     assert counts["hvp"] == 70 * (25 + 5)  # restarts at 0, 6, 12, 18, 24
+
+
+def test_where_the_subspace_is_exhausted_no_rounding_error_becomes_a_direction(backend):
+    problem = quadratic_problem(70, 50, 6, 4, mu=1.0, L=1.0, L_cross=0.2, seed=0)  # H is the identity
+    found, _ = errors(backend, 6, problem, dimension=6)
+    assert found.max() < 1e-10
 
 
 def test_a_restart_costs_one_product_more_and_loses_nothing(backend):
