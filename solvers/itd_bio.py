@@ -2,7 +2,7 @@ from typing import NamedTuple
 
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
-from benchmark_utils.running.search_space import INVERSE_L, Int, Log
+from benchmark_utils.running.search_space import Int, Log
 from benchmark_utils.running.solver import BilevelSolver
 
 
@@ -64,7 +64,7 @@ class Solver(BilevelSolver):
     choices = {"truncation": ("none", int), "warm_start": ("none", "z")}
     search_space = {
         "n_inner_steps": Int(1, 500, start=10),
-        "step_size": Log(1e-4, 1e3, start=INVERSE_L),
+        "step_size": Log(1e-4, 1e3, start="1/L"),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
