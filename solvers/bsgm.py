@@ -111,7 +111,7 @@ class Solver(BilevelSolver):
         """t_s = k_s = J_s for s = 0, 1, ..., the last entry standing for all later ones."""
         if self.length_schedule == "constant":
             return [self.n_steps]
-        c = Fraction(str(self.growth))  # 0.1 is a tenth, not the nearest binary number
+        c = Fraction(str(self.growth))  # 0.1 is a tenth here
         return GrowingLengths(lambda s: ceil(c * (s + 1)), self.n_steps)
 
     def why_not(self, problem, partitions):
@@ -120,17 +120,14 @@ class Solver(BilevelSolver):
 
     def draws(self):
         # Four mutually independent samples; of each the first t_s = k_s = J_s batches are used.
-        n = self.n_steps
-        return {"z": inner(n), "v": inner(n), "x": inner(n), "f": outer(n)}
+        return dict.fromkeys("zvx", inner(self.n_steps)) | {"f": outer(self.n_steps)}
 
     def step(self, s, oracles, hp, draws):
-        n = length_at(self.bk, self.lengths, s.t)  # t_s = k_s = J_s
+        x, gamma, n = s.x, hp.decay_offset, length_at(self.bk, self.lengths, s.t)  # t_s = k_s = J_s
         alpha = hp.step_size / hp.outer_ratio  # constant outer step
-        theory, gamma = self.schedule == "theory", hp.decay_offset
-        decay = lambda i: gamma / (gamma + i) if theory else 1
+        decay = lambda i: gamma / (gamma + i) if self.schedule == "theory" else 1
         eta = lambda i: hp.step_size * decay(i)  # steps of the inner loop
         eta_v = lambda j: hp.step_size * hp.linear_ratio * decay(j)  # steps of the linear system
-        x = s.x
 
         # t_s inner steps from w_0 = 0, or from the previous z.
         z = 0 * s.z if self.warm_start == "none" else s.z
@@ -142,8 +139,7 @@ class Solver(BilevelSolver):
             F_z, F_x = oracles.grad_outer(z, x, draws.f[j])
             return total[0] + F_z, total[1] + F_x
 
-        F_z, F_x = oracles.repeat(n, add_grad_outer, (0 * z, 0 * x))
-        F_z, F_x = F_z / n, F_x / n
+        F_z, F_x = (total / n for total in oracles.repeat(n, add_grad_outer, (0 * z, 0 * x)))
         linear_step = lambda j, v: v - eta_v(j) * (oracles.hvp(z, x, v, draws.v[j]) + F_z)
         v = oracles.repeat(n, linear_step, s.v if self.warm_start == "z_and_v" else 0 * s.v)
 

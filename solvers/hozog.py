@@ -2,7 +2,7 @@ from typing import NamedTuple
 
 from benchmark_utils.oracles.draws import inner, normal, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
-from benchmark_utils.running.search_space import INVERSE_L, Int, Log
+from benchmark_utils.running.search_space import Int, Log
 from benchmark_utils.running.solver import BilevelSolver
 
 #: Most normal numbers drawn in one iteration; more would take seconds.
@@ -71,7 +71,7 @@ class Solver(BilevelSolver):
         "n_inner_steps": Int(1, 100, start=10),
         "n_directions": Int(1, 100, start=10),
         "smoothing": Log(1e-3, 1.0, start=0.01),
-        "step_size": Log(1e-4, 1e3, start=INVERSE_L),
+        "step_size": Log(1e-4, 1e3, start="1/L"),
         "outer_ratio": Log(1e-6, 1e3, start=20.0),
     }
     deterministic = {

@@ -42,12 +42,9 @@ MOVED = {
 
 #: Defaults that the recorded cases ran with and that are others today.
 THEN = {
-    "g_pbgd": {"step_scaling": "fixed"},
     "alset_dagger": {"outer_batch_size": "same"},
     "alset_dagger_det": {"outer_batch_size": "same"},
-    "hoag": {"tolerance": 0.1},
-    "stable": {"mu": 0.1},
-    "stable_vr": {"mu": 0.1},
+    "g_pbgd": {"step_scaling": "fixed"},
 }
 
 
