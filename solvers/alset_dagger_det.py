@@ -31,7 +31,8 @@ class Solver(BilevelSolver):
     batch_size : int or "full"
         Rows of F in one mini-batch (samples); "full": all of them. G is never sampled.
     outer_batch_size : int, "full" or "same"
-        Rows of F in one mini-batch (samples); "same": ``batch_size``.
+        Rows of F in one mini-batch (samples); "full": all of them, as Grazzi et al. take; "same":
+        ``batch_size``, and needed on problems with tasks.
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
@@ -45,7 +46,6 @@ class Solver(BilevelSolver):
 
     Differs from the paper
     ----------------------
-    - The gradient of F comes from one batch of ``batch_size`` rows, where Grazzi et al. take all.
     - The steps decay as (k + 1)^{-1/2} (``schedule="theory"``), where Chen et al. take constant
       steps proportional to K^{-1/2} for a known horizon K.
     """
@@ -54,7 +54,7 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"],
         "batch_size": [64],
-        "outer_batch_size": ["same"],
+        "outer_batch_size": ["full"],
         "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "linear_ratio": ["tuned"],
@@ -66,7 +66,7 @@ class Solver(BilevelSolver):
     search_space = {
         "linear_ratio": Log(1e-2, 1e2, start=1.0),
         "step_size": Log(1e-4, 1e3, start=0.5),
-        "outer_ratio": Log(1e-6, 1e3, start=0.7),
+        "outer_ratio": Log(1e-10, 1e3, start=0.7),
     }
     deterministic = {
         "limit": "exact",

@@ -71,10 +71,10 @@ class Solver(BilevelSolver):
     choices = {"barrier": ("grad_norm", "value")}
     search_space = {
         "n_inner_steps": Int(1, 20, start=5),
-        "barrier_weight": Log(1e-2, 1e0, start=0.5),
+        "barrier_weight": Log(1e-4, 1e0, start=0.5),
         "inner_ratio": Log(1e-2, 1e2, start=1.0),
-        "step_size": Log(1e-4, 1e3, start=1.0),
-        "outer_ratio": Log(1e-6, 1e3, start=0.005),
+        "step_size": Log(1e-4, 1e3, start="1/L"),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
         "limit": "with a constant step the multiplier grows until step * lambda is of order 1, "

@@ -1,9 +1,11 @@
+from fractions import Fraction
+from math import ceil
 from typing import NamedTuple
 
 from benchmark_utils.formulas.steps import GrowingLengths, length_at
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
-from benchmark_utils.running.search_space import ITERATIONS, Int, Log
+from benchmark_utils.running.search_space import Int, Log
 from benchmark_utils.running.solver import BilevelSolver
 
 
@@ -20,8 +22,9 @@ class Solver(BilevelSolver):
 
     R. Grazzi, M. Pontil, S. Salzo, "Bilevel optimization with a lower-level contraction: optimal
     sample complexity without warm-start", JMLR 2023, arXiv:2202.03397, Algorithms 1 (outer loop)
-    and 2 (hypergradient), for the map z - grad_z G and q = -v. Without warm start both loops begin
-    at zero: the start z0 that the other solvers use is not used.
+    and 2 (hypergradient), for the map z - grad_z G and q = -v. The inner loop starts at some
+    w_0(lambda) there, at zero here, as the loop of the linear system does: without warm start the
+    start z0 that the other solvers use is not used.
 
     Parameters
     ----------
@@ -34,13 +37,13 @@ class Solver(BilevelSolver):
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     length_schedule : {"growing", "constant"}
-        "growing": t_s = k_s = J_s = ceil((s + 1) / c), schedule (i); "constant": all lengths are
+        "growing": t_s = k_s = J_s = ceil(c (s + 1)), schedule (i); "constant": all lengths are
         ``n_steps``, the finite horizon schedule (ii).
     n_steps : int
         t, k and J: inner steps, steps of the linear system and batches of the mean outer gradient
         and cross product in one outer iteration; where they grow, their cap.
-    growth_period : int
-        c, outer iterations after which the lengths grow by one.
+    growth : float
+        c > 0, by how much the lengths grow in one outer iteration (steps).
     warm_start : {"none", "z", "z_and_v"}
         What starts at its previous value: nothing (both loops start at zero), z, or z and v.
     schedule : {"theory", "constant"}
@@ -70,7 +73,7 @@ class Solver(BilevelSolver):
         "sampling": ["with_replacement"],
         "length_schedule": ["growing"],
         "n_steps": ["tuned"],
-        "growth_period": [10],
+        "growth": [0.1],
         "warm_start": ["none"],
         "schedule": ["theory"],
         "decay_offset": ["tuned"],
@@ -84,13 +87,12 @@ class Solver(BilevelSolver):
         "warm_start": ("none", "z", "z_and_v"),
         "schedule": ("theory", "constant"),
     }
-    most = {"growth_period": ITERATIONS}
     search_space = {
-        "n_steps": Int(1, 500, start=50),
+        "n_steps": Int(1, 10_000, start=50),
         "decay_offset": Log(1e1, 1e4, start=1000.0),
         "linear_ratio": Log(1e-2, 1e2, start=1.0),
         "step_size": Log(1e-4, 1e3, start=1.0),
-        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+        "outer_ratio": Log(1e-10, 1e3, start=1.0),
     }
     deterministic = {
         "limit": "exact", "length_schedule": "constant", "n_steps": 3, "warm_start": "z_and_v",
@@ -109,21 +111,23 @@ class Solver(BilevelSolver):
         """t_s = k_s = J_s for s = 0, 1, ..., the last entry standing for all later ones."""
         if self.length_schedule == "constant":
             return [self.n_steps]
-        return GrowingLengths(lambda s: s // self.growth_period + 1, self.n_steps)
+        c = Fraction(str(self.growth))  # 0.1 is a tenth here
+        return GrowingLengths(lambda s: ceil(c * (s + 1)), self.n_steps)
+
+    def why_not(self, problem, partitions):
+        if self.growth == 0:
+            return "growth is 0, so no step would be made; give it a positive number."
 
     def draws(self):
         # Four mutually independent samples; of each the first t_s = k_s = J_s batches are used.
-        n = self.n_steps
-        return {"z": inner(n), "v": inner(n), "x": inner(n), "f": outer(n)}
+        return dict.fromkeys("zvx", inner(self.n_steps)) | {"f": outer(self.n_steps)}
 
     def step(self, s, oracles, hp, draws):
-        n = length_at(self.bk, self.lengths, s.t)  # t_s = k_s = J_s
+        x, gamma, n = s.x, hp.decay_offset, length_at(self.bk, self.lengths, s.t)  # t_s = k_s = J_s
         alpha = hp.step_size / hp.outer_ratio  # constant outer step
-        theory, gamma = self.schedule == "theory", hp.decay_offset
-        decay = lambda i: gamma / (gamma + i) if theory else 1
+        decay = lambda i: gamma / (gamma + i) if self.schedule == "theory" else 1
         eta = lambda i: hp.step_size * decay(i)  # steps of the inner loop
         eta_v = lambda j: hp.step_size * hp.linear_ratio * decay(j)  # steps of the linear system
-        x = s.x
 
         # t_s inner steps from w_0 = 0, or from the previous z.
         z = 0 * s.z if self.warm_start == "none" else s.z
@@ -135,8 +139,7 @@ class Solver(BilevelSolver):
             F_z, F_x = oracles.grad_outer(z, x, draws.f[j])
             return total[0] + F_z, total[1] + F_x
 
-        F_z, F_x = oracles.repeat(n, add_grad_outer, (0 * z, 0 * x))
-        F_z, F_x = F_z / n, F_x / n
+        F_z, F_x = (total / n for total in oracles.repeat(n, add_grad_outer, (0 * z, 0 * x)))
         linear_step = lambda j, v: v - eta_v(j) * (oracles.hvp(z, x, v, draws.v[j]) + F_z)
         v = oracles.repeat(n, linear_step, s.v if self.warm_start == "z_and_v" else 0 * s.v)
 

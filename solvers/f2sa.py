@@ -1,10 +1,13 @@
 from typing import NamedTuple
 
-from benchmark_utils.formulas.steps import power_law, theory_or_constant
+from benchmark_utils.formulas.steps import noisy_levels, power_law, theory_or_constant
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import Int, Log
 from benchmark_utils.running.solver import BilevelSolver
+
+#: Noisy levels -> exponents of the decay of gamma_k and of the growth of lambda_k.
+EXPONENTS = {"both": (4 / 7, 1 / 7), "outer": (2 / 5, 1 / 5), "none": (0, 1 / 3)}
 
 
 class State(NamedTuple):
@@ -35,18 +38,25 @@ class Solver(BilevelSolver):
     n_inner_steps : int
         T, steps of y and of z in one outer iteration, each with batches of its own.
     schedule : {"theory", "constant"}
-        "theory": gamma_k decays as (k + 1)^{-4/7} and lambda_k grows as (k + 1)^{1/7}; "constant":
+        "theory": gamma_k decays and lambda_k grows as powers of k + 1, see ``noise``; "constant":
         lambda and all steps stay what they are at k = 0.
+    noise : {"auto", "both", "outer", "none"}
+        Levels whose gradients are noisy. "both": gamma_k ~ (k + 1)^{-4/7}, lambda_k ~
+        (k + 1)^{1/7}; "outer", F alone: exponents -2/5 and 1/5; "none": 0 and 1/3. "auto": what the
+        sizes of the batches say.
     penalty : float
         lambda_0, weight of G - min G at the first iteration.
     step_size : float
         gamma_0, step of y at the first iteration; the step of z is alpha_k = gamma_k /
         (2 lambda_k), so that lambda_k alpha_k stays bounded.
     outer_ratio : float
-        1 / xi, where xi alpha_k is the step of x.
+        1 / xi, where xi alpha_k is the step of x; xi is small in the paper's theory.
 
     Differs from the paper
     ----------------------
+    - The abstract states the rates eps^{-7/2}, eps^{-5/2} and eps^{-3/2} for the three cases of
+      ``noise``. The exponents are those that belong to them (lambda_k^{-2} and (k alpha_k)^{-1}
+      fall at that rate); the paper's own table of them could not be read.
     - lambda_k follows its power law exactly, where the paper adds increments delta_k of that order.
     - The schedules start at k = 1; the paper has an offset k_0.
     - ``schedule="constant"`` fixes lambda and all steps.
@@ -60,17 +70,18 @@ class Solver(BilevelSolver):
         "sampling": ["with_replacement"],
         "n_inner_steps": ["tuned"],
         "schedule": ["theory"],
+        "noise": ["auto"],
         "penalty": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    choices = {"schedule": ("theory", "constant")}
+    choices = {"schedule": ("theory", "constant"), "noise": ("auto", *EXPONENTS)}
     search_space = {
         "n_inner_steps": Int(1, 50, start=10),
         "penalty": Log(1e-1, 1e3, start=1.0),
-        "step_size": Log(1e-4, 1e3, start=1.0),
-        "outer_ratio": Log(1e-6, 1e3, start=0.003),
+        "step_size": Log(1e-4, 1e3, start="1/L"),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
         "limit": "at a fixed penalty lambda the limit is the minimiser of F + lambda (G - min G), "
@@ -88,8 +99,9 @@ class Solver(BilevelSolver):
         return inner_loop | {"F_x": outer(), "G_x_at_z": inner(), "G_x_at_y": inner()}
 
     def step(self, s, oracles, hp, draws):
-        gamma = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, 4 / 7))  # step on y
-        lam = power_law(hp.penalty, s.t, theory_or_constant(self.schedule, -1 / 7))
+        decay, growth = EXPONENTS[noisy_levels(self.noise, self.batch_size, self.outer_batch_size)]
+        gamma = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, decay))  # step on y
+        lam = power_law(hp.penalty, s.t, theory_or_constant(self.schedule, -growth))
         alpha = gamma / (2 * lam)  # step on z
         beta = alpha / hp.outer_ratio  # step on x, xi alpha_k
 

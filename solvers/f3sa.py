@@ -1,11 +1,14 @@
 from typing import NamedTuple
 
-from benchmark_utils.formulas.steps import momentum, power_law, theory_or_constant
+from benchmark_utils.formulas.steps import momentum, noisy_levels, power_law, theory_or_constant
 from benchmark_utils.formulas.variance_reduction import storm
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import Log
 from benchmark_utils.running.solver import BilevelSolver
+
+#: Noisy levels -> exponents of the decay of gamma_k and of the growth of lambda_k.
+EXPONENTS = {"both": (2 / 5, 1 / 5), "outer": (1 / 4, 1 / 4), "none": (0, 1 / 3)}
 
 
 class State(NamedTuple):
@@ -43,21 +46,28 @@ class Solver(BilevelSolver):
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
-        "theory": gamma_k decays as (k + 1)^{-2/5}, lambda_k grows as (k + 1)^{1/5} and eta_k decays
-        as (k + 1)^{-4/5}; "constant": they stay what they are at k = 0.
+        "theory": gamma_k decays and lambda_k grows as powers of k + 1, see ``noise``, and eta_k
+        decays as gamma_k^2; "constant": they stay what they are at k = 0.
+    noise : {"auto", "both", "outer", "none"}
+        Levels whose gradients are noisy. "both": gamma_k ~ (k + 1)^{-2/5}, lambda_k ~
+        (k + 1)^{1/5}; "outer", F alone: exponents -1/4 and 1/4; "none": 0 and 1/3. "auto": what the
+        sizes of the batches say.
     penalty : float
         lambda_0, weight of G - min G at the first iteration.
     momentum : float
-        Constant c of the weight eta_k = c (k + 1)^{-4/5} in STORM, in (0, 1]: 1 corrects nothing,
-        and is the weight at the first iteration.
+        Constant c of the weight eta_k = c (gamma_k / gamma_0)^2 in STORM, in (0, 1]: 1 corrects
+        nothing, and is the weight at the first iteration.
     step_size : float
         gamma_0, step of y at the first iteration; the step of z is alpha_k = gamma_k /
         (2 lambda_k), so that lambda_k alpha_k stays bounded.
     outer_ratio : float
-        1 / xi, where xi alpha_k is the step of x.
+        1 / xi, where xi alpha_k is the step of x; xi is small in the paper's theory.
 
     Differs from the paper
     ----------------------
+    - The abstract states the rates eps^{-5/2}, eps^{-4/2} and eps^{-3/2} for the three cases of
+      ``noise``. The exponents are those that belong to them (lambda_k^{-2} and (k alpha_k)^{-1}
+      fall at that rate); the paper's own table of them could not be read.
     - lambda_k follows its power law exactly, where the paper adds increments delta_k of that order.
     - The schedules start at k = 1; the paper has an offset k_0.
     - ``schedule="constant"`` fixes lambda and all steps.
@@ -70,18 +80,19 @@ class Solver(BilevelSolver):
         "outer_batch_size": ["same"],
         "sampling": ["with_replacement"],
         "schedule": ["theory"],
+        "noise": ["auto"],
         "penalty": ["tuned"],
         "momentum": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    choices = {"schedule": ("theory", "constant")}
+    choices = {"schedule": ("theory", "constant"), "noise": ("auto", *EXPONENTS)}
     search_space = {
         "penalty": Log(1e-1, 1e3, start=1.0),
         "momentum": Log(1e-2, 1.0, start=0.5),
-        "step_size": Log(1e-4, 1e3, start=1.0),
-        "outer_ratio": Log(1e-6, 1e3, start=0.003),
+        "step_size": Log(1e-4, 1e3, start="1/L"),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
         "limit": "at a fixed penalty lambda the limit is the minimiser of F + lambda (G - min G), "
@@ -98,11 +109,12 @@ class Solver(BilevelSolver):
         return in_z | {"F_x": outer(), "G_x_at_z": inner(), "G_x_at_y": inner()}
 
     def step(self, s, oracles, hp, draws):
-        gamma = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, 2 / 5))  # step on y
-        lam = power_law(hp.penalty, s.t, theory_or_constant(self.schedule, -1 / 5))
+        decay, growth = EXPONENTS[noisy_levels(self.noise, self.batch_size, self.outer_batch_size)]
+        gamma = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, decay))  # step on y
+        lam = power_law(hp.penalty, s.t, theory_or_constant(self.schedule, -growth))
         alpha = gamma / (2 * lam)  # step on z
         beta = alpha / hp.outer_ratio  # step on x, xi alpha_k
-        of_eta = theory_or_constant(self.schedule, 4 / 5)
+        of_eta = theory_or_constant(self.schedule, 2 * decay)
         eta = momentum(self.bk, power_law(hp.momentum, s.t, of_eta), s.t)  # weight of the newest
 
         # One step on y and z; each gradient with its own batch and momentum.

@@ -26,7 +26,8 @@ class Solver(BilevelSolver):
 
     Y. Yang, P. Xiao, K. Ji, "Achieving O(eps^{-1.5}) complexity in Hessian/Jacobian-free stochastic
     bilevel optimization", NeurIPS 2023, arXiv:2312.03807, algorithm FdeHBO. The paper solves for
-    q = -v.
+    q = -v. Its abstract could be read, its algorithm could not: the finite differences are central
+    here, and STORM estimates follow v and x as they do z.
 
     Parameters
     ----------
@@ -57,7 +58,6 @@ class Solver(BilevelSolver):
 
     Differs from the paper
     ----------------------
-    - Central differences.
     - One momentum weight for the three estimates, and one outer batch for both gradients of F.
     - ``schedule="theory"`` takes the steps c (t + 1)^{-1/3} and the weight a (t + 1)^{-2/3}, with
       constants to tune.

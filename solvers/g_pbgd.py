@@ -1,6 +1,6 @@
 from typing import NamedTuple
 
-from benchmark_utils.formulas.steps import linear_ramp
+from benchmark_utils.formulas.steps import linear_ramp, penalised_step
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import ITERATIONS, Log
@@ -30,27 +30,29 @@ class Solver(BilevelSolver):
         Rows of F in one mini-batch (samples); "same": ``batch_size``.
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
-    schedule : {"theory", "constant"}
-        "theory": gamma rises linearly, as in the paper's experiments; "constant": it is
-        ``penalty`` throughout.
+    schedule : {"ramp", "constant"}
+        "ramp": gamma rises linearly, as in the authors' code; "constant": it is ``penalty``
+        throughout.
+    step_scaling : {"fixed", "current"}
+        The steps of z and x are ``step_size`` and ``step_size / outer_ratio`` times
+        1 / (1 + ``penalty``) ("fixed") or min(1 / gamma, 1) at the current gamma ("current", as in
+        the authors' code).
     ramp : int
         Outer iterations of the linear rise of gamma.
     penalty_start : float
         gamma at the start of the rise.
     penalty : float
-        gamma, weight of ‖grad_z G‖^2, from the end of the rise on.
+        gamma, weight of ‖grad_z G‖^2, from the end of the rise on; half the gamma of the authors'
+        code, which takes F + gamma / 2 ‖grad_z G‖^2.
     step_size : float
-        1 + ``penalty`` times the step of z, which is constant.
+        Step of z before scaling.
     outer_ratio : float
         Step of z over step of x.
 
     Differs from the paper
     ----------------------
-    - The constant step, at most 1 / (L_F + gamma L_p) in the paper, is ``step_size / (1 +
-      penalty)`` on z and that over ``outer_ratio`` on x.
-    - gamma is fixed in the theory (``schedule="constant"``) and rises linearly from
-      ``penalty_start`` to ``penalty`` over ``ramp`` iterations in the experiments (``"theory"``, as
-      the growing penalties of other methods are called here).
+    - The authors' released code was read; of the paper's text only the abstract.
+    - z and x have steps of their own.
     - With a number for ``batch_size``, which the paper has not, grad_z G and its products with H
       and C have batches of their own, which keeps the direction unbiased.
     """
@@ -61,7 +63,8 @@ class Solver(BilevelSolver):
         "batch_size": ["full"],
         "outer_batch_size": ["same"],
         "sampling": ["with_replacement"],
-        "schedule": ["theory"],
+        "schedule": ["ramp"],
+        "step_scaling": ["current"],
         "ramp": [1000],
         "penalty_start": ["tuned"],
         "penalty": ["tuned"],
@@ -69,13 +72,13 @@ class Solver(BilevelSolver):
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    choices = {"schedule": ("theory", "constant")}
+    choices = {"schedule": ("ramp", "constant"), "step_scaling": ("fixed", "current")}
     most = {"ramp": ITERATIONS}
     search_space = {
         "penalty_start": Log(1e-2, 1e2, start=1.0),
-        "penalty": Log(1e0, 1e4, start=100.0),
-        "step_size": Log(1e-4, 1e3, start=5.0),
-        "outer_ratio": Log(1e-6, 1e3, start=0.0003),
+        "penalty": Log(1e-1, 1e4, start=10.0),
+        "step_size": Log(1e-4, 1e3, start=0.05),
+        "outer_ratio": Log(1e-6, 1e3, start=0.1),
     }
     deterministic = {
         "limit": "at a fixed penalty gamma the limit is the minimiser of F + gamma ‖grad_z G‖^2, "
@@ -92,9 +95,9 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         gamma = hp.penalty
-        if self.schedule == "theory":
+        if self.schedule == "ramp":
             gamma = linear_ramp(self.bk, hp.penalty_start, hp.penalty, s.t, self.ramp)
-        alpha_z = hp.step_size / (1 + hp.penalty)
+        alpha_z = penalised_step(self.bk, hp.step_size, gamma, hp.penalty, self.step_scaling)
         alpha_x = alpha_z / hp.outer_ratio
 
         # Gradient of ‖g‖^2, g = grad_z G(z, x): 2 H g in z and 2 C g in x.

@@ -11,6 +11,7 @@ DECREASE = {
     "exponential": lambda k: 0.9 ** (k - 1),
     "quadratic": lambda k: k**-2.0,
     "cubic": lambda k: k**-3.0,
+    "exact": lambda k: 0.0,
 }
 
 
@@ -25,24 +26,30 @@ class Solver(HostSolver):
     ----------
     backend : {"jax", "torch"}
         Framework that computes the oracles; the loop runs on the host.
-    decrease : {"exponential", "quadratic", "cubic"}
-        Factor of the tolerance at outer iteration k = 1, 2, ...: 0.9^(k - 1), k^-2 or k^-3.
+    decrease : {"exponential", "quadratic", "cubic", "exact"}
+        Factor of the tolerance at outer iteration k = 1, 2, ...: 0.9^(k - 1), k^-2 or k^-3;
+        "exact": what the precision resolves, throughout.
     tolerance : float
         Tolerance at k = 1, relative: of the gradient of G to its norm at the start, and of the
-        residual of the linear system to the norm of grad_z F.
+        residual of the linear system to the norm of grad_z F; 1e-3 in the author's code.
     max_increase : float
-        Increase of F, as a fraction of its absolute value, above which a step is rejected.
+        Increase of F, as a fraction of its last absolute value, above which a step is rejected;
+        0.2 in the author's code. With 0 every increase is rejected.
 
     Differs from the paper
     ----------------------
+    - The adaptation follows the author's code; that of the paper's text could not be compared.
+    - A rejected step is undone: the next iteration computes everything again at the point before,
+      where the code stays at the point that it rejected. F grows relative to its absolute value, so
+      that negative values of F make sense.
+    - The decrease that is wanted before the step grows is that of the step taken; the code takes
+      the length of the next step there, and makes each accepted step twice.
     - Tolerances are relative, to the norm of grad_z G at the start (inner problem) and to that of
-      grad_z F (linear system), and do not fall below what the precision resolves.
-    - The first step moves x by 1 in each coordinate (root mean square).
-    - Losses are means, where the author's code has sums.
-    - A step is rejected where F grows by ``max_increase`` times its absolute value, so that
-      negative values of F make sense; the next iteration computes everything again at the point
-      before.
-    - x is projected on the feasible set of the problem, where the code clips it.
+      grad_z F (linear system), and do not fall below what the precision resolves. The code's factor
+      exp(min x - min x_0) of the inner one, which belongs to its penalty, is left out.
+    - The first step moves x by 1 in each coordinate (root mean square), however small the gradient.
+      v starts at zero, where the code starts at z.
+    - Losses are means, where the code has sums; x is projected on the feasible set, where it clips.
     """
 
     name = "HOAG"
@@ -61,8 +68,8 @@ class Solver(HostSolver):
     choices = {"decrease": tuple(DECREASE)}
     search_space = {
         "decrease": Choice.of(*DECREASE, start="exponential"),
-        "tolerance": Log(1e-4, 1e0, start=0.1),
-        "max_increase": Log(1e-2, 1e1, start=0.2),
+        "tolerance": Log(1e-6, 1e0, start=1e-3),
+        "max_increase": Log(1e-3, 1e1, start=0.2),
     }
     deterministic = {"limit": "the outer step answers changes of F only, which do not settle x to a fixed accuracy"}
     references = ["F. Pedregosa. ICML 2016. arXiv:1602.02355"]
@@ -103,10 +110,10 @@ class Solver(HostSolver):
         if self.last is not None:
             F_last, epsilon_last = self.last
             length = np.linalg.norm(x - x_before)
-            slack = 0.25 * epsilon + 1.25 * epsilon_last * length  # what tolerances may explain
-            if not F <= F_last + slack + self.max_increase * abs(F_last):
+            if not F <= F_last + self.max_increase * abs(F_last):
                 self.L, self.shrink, self.last = 2 * self.L, self.shrink / 2, None
                 return Iterates(z, x_before, d_x, x_before)
+            slack = 0.25 * epsilon + 1.25 * epsilon_last * length  # what tolerances may explain
             if F <= F_last + slack - self.L * length**2:
                 self.L *= 0.95
         self.last = F, epsilon

@@ -63,8 +63,8 @@ class Solver(BilevelSolver):
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     choices = {"truncation": ("none", int), "warm_start": ("none", "z")}
     search_space = {
-        "n_inner_steps": Int(1, 100, start=10),
-        "step_size": Log(1e-4, 1e3, start=1.0),
+        "n_inner_steps": Int(1, 500, start=10),
+        "step_size": Log(1e-4, 1e3, start="1/L"),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
@@ -107,13 +107,14 @@ class Solver(BilevelSolver):
 
         # Line 8, ITD: backwards through z_{k+1} = z_k - alpha grad_z G(z_k, x), whose transposed
         # Jacobians are I - alpha H(z_k) in z and -alpha C(z_k) in x; the start of the loop does not
-        # depend on x.
+        # depend on x, so that the last of the K steps needs no product with H.
         def backward(k, carry):
             adjoint, D_x = carry
             z_k = self.bk.row_get(kept, K - 1 - k)
             H_adjoint, C_adjoint = oracles.hvp_cross(z_k, x, adjoint, xi)
             return adjoint - alpha * H_adjoint, D_x - alpha * C_adjoint
 
-        F_z, F_x = oracles.grad_outer(z, x, zeta)
-        _, D_x = oracles.repeat(K, backward, (F_z, F_x))
+        first = self.bk.row_get(kept, 0)
+        adjoint, D_x = oracles.repeat(K - 1, backward, tuple(oracles.grad_outer(z, x, zeta)))
+        D_x = D_x - alpha * oracles.cross(first, x, adjoint, xi)
         return State(z=z, x=oracles.project(x - beta * D_x), d_x=D_x, t=s.t + 1)

@@ -5,6 +5,9 @@ from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import Int, Log
 from benchmark_utils.running.solver import BilevelSolver
 
+#: Most normal numbers drawn in one iteration; more would take seconds.
+MAX_NORMALS = 2**25
+
 
 class State(NamedTuple):
     z: Inner
@@ -67,8 +70,8 @@ class Solver(BilevelSolver):
         "n_inner_steps": Int(1, 100, start=10),
         "n_directions": Int(1, 100, start=10),
         "smoothing": Log(1e-3, 1.0, start=0.01),
-        "step_size": Log(1e-4, 1e3, start=0.3),
-        "outer_ratio": Log(1e-6, 1e3, start=0.02),
+        "step_size": Log(1e-4, 1e3, start="1/L"),
+        "outer_ratio": Log(1e-6, 1e3, start=20.0),
     }
     deterministic = {
         "limit": "the random directions leave noise that does not vanish at argmin h; their "
@@ -84,6 +87,14 @@ class Solver(BilevelSolver):
     def why_not(self, problem, partitions):
         if self.smoothing == 0:
             return "smoothing is 0; differences are divided by it, give it a positive number."
+        d, M = problem.outer_size, self.n_directions
+        if M * d > MAX_NORMALS:
+            fits = MAX_NORMALS // d
+            return (
+                f"{self.name} draws n_directions = {M} directions of {d:,} numbers each in every "
+                f"iteration: {M * d:,} normals ({8 * M * d / 2**30:.2g} GiB), more than "
+                f"{MAX_NORMALS:,}; " + (f"take at most {fits} directions." if fits else "use a method with gradients.")
+            )
 
     def draws(self):
         directions = normal(self.n_directions, self.problem.outer_size)

@@ -50,8 +50,9 @@ class Solver(BilevelSolver):
         tau, weight in new + (1 - tau) (estimate - old) of all estimates, in (0, 1] (at t = 0 of the
         decay); 1 keeps no memory. The first iteration takes 1.
     mu : float
-        Least eigenvalue of the estimate of H; above the least eigenvalue of H it biases the
-        direction.
+        Least eigenvalue of the estimate of H. Above the true constant of strong convexity of G it
+        biases the direction, however small the noise; far below it noise in small eigenvalues of
+        the estimate is blown up when it is inverted.
     radius : float
         Largest Frobenius norm of the estimate of C.
     step_size : float
@@ -84,7 +85,7 @@ class Solver(BilevelSolver):
     choices = {"schedule": ("theory", "constant")}
     search_space = {
         "momentum": Log(1e-2, 1.0, start=0.5),
-        "mu": Log(1e-4, 1.0, start=0.1),
+        "mu": Log(1e-6, 1.0, start=1e-3),
         "radius": Log(1.0, 1e6, start=1e3),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=0.3),

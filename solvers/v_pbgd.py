@@ -1,6 +1,6 @@
 from typing import NamedTuple
 
-from benchmark_utils.formulas.steps import linear_ramp
+from benchmark_utils.formulas.steps import linear_ramp, penalised_step
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import ITERATIONS, Int, Log
@@ -33,27 +33,34 @@ class Solver(BilevelSolver):
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     n_inner_steps : int
         T, gradient steps of w on G(., x) in one outer iteration.
-    schedule : {"theory", "constant"}
-        "theory": gamma rises linearly, as in the paper's experiments; "constant": it is
-        ``penalty`` throughout.
+    inner_start : {"w", "z"}
+        Start of the inner loop: "w", at the previous w, as in the authors' code; "z", at the z of
+        the iteration before.
+    schedule : {"ramp", "constant"}
+        "ramp": gamma rises linearly, as in the authors' code; "constant": it is ``penalty``
+        throughout.
+    step_scaling : {"fixed", "current"}
+        The steps of z and x are ``step_size`` and ``step_size / outer_ratio`` times
+        1 / (1 + ``penalty``) ("fixed") or min(1 / gamma, 1) at the current gamma ("current", as in
+        the authors' code).
     ramp : int
         Outer iterations of the linear rise of gamma.
     penalty_start : float
         gamma at the start of the rise.
     penalty : float
         gamma, weight of G - min G, from the end of the rise on.
+    inner_ratio : float
+        beta / ``step_size``, where beta is the constant step of w.
     step_size : float
-        beta, step of w, and 1 + ``penalty`` times the step of z; both are constant.
+        Step of z before scaling.
     outer_ratio : float
         Step of z over step of x.
 
     Differs from the paper
     ----------------------
-    - The constant step, at most 1 / (L_F + gamma (2 L_G + ...)) in the paper, is ``step_size / (1 +
-      penalty)`` on z and that over ``outer_ratio`` on x.
-    - gamma is fixed in the theory (``schedule="constant"``) and rises linearly from
-      ``penalty_start`` to ``penalty`` over ``ramp`` iterations in the experiments (``"theory"``, as
-      the growing penalties of other methods are called here).
+    - The authors' released code was read; of the paper's text only the abstract. Where the inner
+      loop starts in Algorithm 1 was therefore not checked.
+    - z and x have steps of their own.
     - With a number for ``batch_size`` each use of G and F draws a batch of its own, that of
       G(z, x) - G(w, x) being common.
     """
@@ -65,22 +72,26 @@ class Solver(BilevelSolver):
         "outer_batch_size": ["same"],
         "sampling": ["with_replacement"],
         "n_inner_steps": ["tuned"],
-        "schedule": ["theory"],
+        "inner_start": ["w"],
+        "schedule": ["ramp"],
+        "step_scaling": ["fixed"],
         "ramp": [1000],
         "penalty_start": ["tuned"],
         "penalty": ["tuned"],
+        "inner_ratio": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    choices = {"schedule": ("theory", "constant")}
+    choices = {"schedule": ("ramp", "constant"), "step_scaling": ("fixed", "current"), "inner_start": ("w", "z")}
     most = {"ramp": ITERATIONS}
     search_space = {
         "n_inner_steps": Int(1, 50, start=1),
         "penalty_start": Log(1e-2, 1e2, start=1.0),
-        "penalty": Log(1e0, 1e3, start=10.0),
-        "step_size": Log(1e-4, 1e3, start=1.0),
-        "outer_ratio": Log(1e-6, 1e3, start=0.01),
+        "penalty": Log(1e-2, 1e3, start=10.0),
+        "inner_ratio": Log(1e-2, 1e2, start=1.0),
+        "step_size": Log(1e-4, 1e3, start="1/L"),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
         "limit": "at a fixed penalty gamma the limit is the minimiser of F + gamma (G - min G), "
@@ -98,15 +109,15 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         gamma = hp.penalty
-        if self.schedule == "theory":
+        if self.schedule == "ramp":
             gamma = linear_ramp(self.bk, hp.penalty_start, hp.penalty, s.t, self.ramp)
-        beta = hp.step_size  # step on w
-        alpha_z = hp.step_size / (1 + hp.penalty)
+        beta = hp.step_size * hp.inner_ratio  # step on w
+        alpha_z = penalised_step(self.bk, hp.step_size, gamma, hp.penalty, self.step_scaling)
         alpha_x = alpha_z / hp.outer_ratio
 
-        # Inner loop: T gradient steps on G(., x) from the previous w.
+        # Inner loop: T gradient steps on G(., x) from the previous w, or from z.
         inner_step = lambda k, w: w - beta * oracles.grad_inner(w, s.x, draws.w[k])
-        w = oracles.repeat(self.n_inner_steps, inner_step, s.w)
+        w = oracles.repeat(self.n_inner_steps, inner_step, s.w if self.inner_start == "w" else s.z)
 
         # Joint projected step on (z, x) along the gradient of F + gamma (G(z, x) - G(w, x)), w
         # taken as constant.

@@ -32,6 +32,22 @@ def theory_or_constant(schedule, exponent):
     return exponent if schedule == "theory" else 0
 
 
+def noisy_levels(noise, batch_size, outer_batch_size):
+    """Return which levels have noisy gradients: "both", "outer" (F alone) or "none".
+
+    Parameters
+    ----------
+    noise : {"auto", "both", "outer", "none"}
+        Anything but "auto" is returned as it is; "auto": what the sizes of the batches say.
+    batch_size, outer_batch_size : int, "full" or "same"
+    """
+    if noise != "auto":
+        return noise
+    if batch_size != "full":
+        return "both"
+    return "none" if outer_batch_size in ("full", "same") else "outer"
+
+
 def momentum(backend, a, t):
     """Return the weight of the newest term of a moving estimate: 1 at iteration 0, afterwards ``a``.
 
@@ -145,3 +161,18 @@ def cumulative(xp, first, total):
         Sum of the squared norms of the gradients so far, the one that is about to be followed included.
     """
     return xp.sqrt(first * first + total)
+
+
+def penalised_step(backend, step_size, gamma, last, scaling):
+    """Return the step on F + gamma p, where gamma rises to ``last``.
+
+    Parameters
+    ----------
+    backend : benchmark_utils.backends.Backend
+    step_size, gamma, last : float or 0-d array
+    scaling : {"fixed", "current"}
+        "fixed": ``step_size / (1 + last)``; "current": ``step_size min(1 / gamma, 1)``.
+    """
+    if scaling == "fixed":
+        return step_size / (1 + last)
+    return step_size / backend.select(gamma > 1, gamma, 1 + 0 * gamma)

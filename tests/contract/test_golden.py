@@ -40,8 +40,25 @@ MOVED = {
 }  # fmt: skip
 
 
+#: Defaults that the recorded cases ran with and that are others today.
+THEN = {
+    "alset_dagger": {"outer_batch_size": "same"},
+    "alset_dagger_det": {"outer_batch_size": "same"},
+    "g_pbgd": {"step_scaling": "fixed"},
+}
+
+
 def today(stem, parameters):
     """Return the stem and the parameters under which a recorded case runs today."""
+    if "growth_period" in parameters:  # its inverse is a parameter now
+        rate = {"growth": 1 / parameters["growth_period"]}
+        parameters = rate | {k: v for k, v in parameters.items() if k != "growth_period"}
+    stem, parameters = moved(stem, parameters)
+    return stem, THEN.get(stem, {}) | parameters
+
+
+def moved(stem, parameters):
+    """Return the stem and the parameters of a recorded case after its file has been split."""
     fits = [key for key in MOVED if key[0] == stem and set(key[1]) <= set(parameters.items())]
     if not fits:
         return stem, parameters

@@ -186,7 +186,7 @@ EQUATIONS = {
     "mstsa": ("sustain", STEPS | dict(momentum=0.6, variant="MSTSA"), lambda *a: sustain(*a, False)),
     "biadam": ("biadam", ADAM, lambda *a: biadam(*a, False)),
     "biadam-vr": ("vr_biadam", ADAM, lambda *a: biadam(*a, True)),
-    "bsgm": ("bsgm", BSGM | dict(n_steps=3, growth_period=2), lambda *a: bsgm(*a, [1, 1, 2, 2, 3], False)),
+    "bsgm": ("bsgm", BSGM | dict(n_steps=3, growth=0.5), lambda *a: bsgm(*a, [1, 1, 2, 2, 3], False)),
     "bsgm-warm": (
         "bsgm", BSGM | dict(n_steps=3, length_schedule="constant", warm_start="z_and_v"),
         lambda *a: bsgm(*a, [3], True),
@@ -232,7 +232,7 @@ def test_sustain_estimates_never_leave_the_exact_directions(variant, backend):
     [
         ("alset_dagger", dict(schedule="constant", outer_ratio=3.0)),
         ("alset_dagger_det", dict(schedule="constant", outer_ratio=3.0)),
-        ("bsgm", dict(schedule="constant", n_steps=100, growth_period=5)),
+        ("bsgm", dict(schedule="constant", n_steps=100, growth=0.2)),
         ("bsgm", dict(length_schedule="constant", schedule="constant", warm_start="z", n_steps=100)),
     ],
 )

@@ -111,7 +111,7 @@ COSTS = {
     "sustain": ("sustain", {}, hia_cost, dict(points=2, inner_points=2)),
     "mstsa": ("sustain", dict(variant="MSTSA"), hia_cost, dict(points=2)),
     "bsgm": (
-        "bsgm", dict(growth_period=4, n_steps=5), bsgm_cost,
+        "bsgm", dict(growth=0.25, n_steps=5), bsgm_cost,
         dict(lengths=[min(5, math.ceil((s + 1) / 4)) for s in range(N_ITER)]),
     ),
     "bsgm-constant": ("bsgm", dict(length_schedule="constant", n_steps=3), bsgm_cost, dict(lengths=[3] * N_ITER)),
@@ -250,7 +250,7 @@ def test_growing_batches_change_the_noise_not_the_series(backend):
         ("smb", dict(averaged="x_and_z")),
         ("sustain", dict(variant="MSTSA")),
         ("vr_biadam", {}),
-        ("bsgm", dict(warm_start="z_and_v", growth_period=3, n_steps=4)),
+        ("bsgm", dict(warm_start="z_and_v", growth=0.25, n_steps=4)),
         ("stocbio", dict(batch_growth="theory", largest_batch=5)),
     ],
 )

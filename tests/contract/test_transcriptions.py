@@ -39,12 +39,12 @@ NUMBERS = {
     "neumann_step": 0.18, "inner_ratio": 0.9, "momentum": 0.4, "theta": 0.35,
     "square_memory": 0.85, "scaling_floor": 0.02, "penalty": 2.5, "penalty_start": 1.5,
     "barrier_weight": 0.95, "smoothing": 0.3, "delta": 0.04, "decay_offset": 7.0, "radius": 0.8,
-    "mu": 0.3,
+    "mu": 0.3, "growth": 0.2,
 }  # fmt: skip
 #: Lengths that keep the runs short, no two of one solver equal; caps and periods are reached.
 INTEGERS = {
     "batch_size": BATCH, "n_inner_steps": 3, "n_linear_steps": 4, "n_neumann_steps": 4,
-    "n_directions": 2, "max_inner_steps": 6, "max_steps": 5, "n_steps": 3, "growth_period": 5,
+    "n_directions": 2, "max_inner_steps": 6, "max_steps": 5, "n_steps": 3,
     "ramp": 12, "largest_batch": 5, "period": 6, "truncation": 2,
 }  # fmt: skip
 
@@ -213,7 +213,8 @@ def parameters_of(cls, **changes):
         elif space is not None:
             out[name] = space.start
         else:
-            out[name] = INTEGERS.get(name, default) if isinstance(default, int) else default
+            plain = {int: INTEGERS, float: NUMBERS}.get(type(default), {})
+            out[name] = plain.get(name, default)
     del out["backend"]
     return out | changes
 
@@ -288,7 +289,9 @@ def test_solver_follows_its_transcription(file, kind, changes):
         assert draw.kind != "bernoulli" or draw.bounds == (1 / k["period"],)
     hp = {name: k.pop(name) for name, space in cls.search_space.items() if isinstance(space, Log)}
     full = k.get("batch_size", "full") == "full"
-    sizes = {"inner": N_INNER, "outer": N_OUTER} if full else {"inner": BATCH, "outer": BATCH}
+    sizes = {"inner": N_INNER if full else BATCH, "outer": N_OUTER if full else BATCH}
+    if k.get("outer_batch_size") == "full":
+        sizes["outer"] = N_OUTER
     oracles = make_oracles(problem, sizes, box)
     start = problem.init(np.random.default_rng(SEED))
 

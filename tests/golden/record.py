@@ -63,7 +63,7 @@ SHORT = {
 #: Short loops everywhere, so that the cases are fast.
 STRUCTURE = dict(
     n_inner_steps=3, n_linear_steps=3, n_neumann_steps=4, n_steps=5, max_inner_steps=6,
-    max_steps=5, growth_period=16, n_directions=3, ramp=20, penalty=5.0,
+    max_steps=5, growth=1 / 16, n_directions=3, ramp=20, penalty=5.0,
 )  # fmt: skip
 OWN_STRUCTURE = {
     # BFGS stops by its tolerance; a cap as low as that of the others would leave it at the start.

@@ -26,8 +26,10 @@ FAULTS = (
     solver("mrbo.exponent_of_the_weight", "(self.schedule, 2 / 3)", "(self.schedule, 1 / 3)"),
     solver("aid_bio.step_times_ratio", "beta = hp.step_size / hp", "beta = hp.step_size * hp"),
     solver("ma_soba.weight_does_not_decay", "power_law(hp.theta, s.t, decay)", "hp.theta"),
-    solver("f2sa.exponent", "(self.schedule, 4 / 7)", "(self.schedule, 3 / 7)"),
-    solver("f2sa.penalty_does_not_grow", "(self.schedule, -1 / 7)", "(self.schedule, 0)"),
+    solver("f2sa.exponent", '"both": (4 / 7', '"both": (3 / 7'),
+    solver("f2sa.penalty_does_not_grow", "(self.schedule, -growth)", "(self.schedule, 0)"),
+    solver("f3sa.exponent_where_f_is_noisy", '"outer": (1 / 4', '"outer": (2 / 5'),
+    solver("alset.sgd_starts_at_grad_z", "b, 0 * b, eta, K", "b, b, eta, K"),
     solver("ttsa.exponents_swapped", "for e in (2 / 5, 3 / 5)", "for e in (3 / 5, 2 / 5)"),
     solver(
         "stocbio.step_of_the_series", "eta = hp.neumann_step", "eta = hp.step_size",
@@ -76,8 +78,8 @@ FAULTS = (
     solver("hozog.slope_over_twice_the_step", "- value) / mu", "- value) / (2 * mu)"),
     solver(
         "itd_bio.one_adjoint_step_short",
-        "oracles.repeat(K, backward,",
         "oracles.repeat(K - 1, backward,",
+        "oracles.repeat(K - 2, backward,",
     ),
     solver(
         "hoag.rejected_step_counts_as_last",

@@ -17,9 +17,14 @@ def step(s, o, hp, d, k):
     for j in range(k["n_inner_steps"]):
         z = z - beta * o.grad_z(z, x, d["z"][j])
 
-    # q = Q eta prod_{j<p} (I - eta H_j) grad_z F
     r = o.F_z(z, x, d["f"])
-    for j in range(int(d["p"])):
-        r = r - eta * o.hvp(z, x, r, d["v"][j])
-    D_x = o.F_x(z, x, d["f"]) - o.cross(z, x, Q * eta * r, d["x"])
+    if k["linear_solver"] == "sgd":  # H q = grad_z F
+        q = 0 * r
+        for j in range(k["n_linear_steps"]):
+            q = q + eta * (r - o.hvp(z, x, q, d["v"][j]))
+    else:  # q = Q eta prod_{j<p} (I - eta H_j) grad_z F
+        for j in range(int(d["p"])):
+            r = r - eta * o.hvp(z, x, r, d["v"][j])
+        q = Q * eta * r
+    D_x = o.F_x(z, x, d["f"]) - o.cross(z, x, q, d["x"])
     return dict(z=z, x=o.project(x - alpha * D_x), d_x=D_x, t=t + 1)

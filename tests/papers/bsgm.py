@@ -1,4 +1,4 @@
-"""BSGM, Grazzi, Pontil, Salzo 2023, Algorithms 1 and 2: t_s = k_s = J_s = ceil((s + 1) / c)."""
+"""BSGM, Grazzi, Pontil, Salzo 2023, Algorithms 1 and 2: t_s = k_s = J_s = ceil(c (s + 1))."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ def start(z0, x0, o, k):
 
 
 def lengths(t, k):
-    n, c = k["n_steps"], k["growth_period"]
+    n, c = k["n_steps"], k["growth"]
     if k["length_schedule"] == "growing":
-        while n > 1 and c * (n - 1) >= t + 1:
+        while n > 1 and n - 1 > c * (t + 1) - 1e-9:
             n -= 1
     return n
 

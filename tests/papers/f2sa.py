@@ -1,4 +1,4 @@
-"""F2SA, Kwon et al. 2023, Algorithm 1: gamma_k = c (k + 1)^{-4/7}, lambda_k = c (k + 1)^{1/7}."""
+"""F2SA, Kwon et al. 2023, Algorithm 1; gamma_k = c (k + 1)^{-4/7}, lambda_k = c (k + 1)^{1/7} with noise in both."""
 
 import numpy as np
 
@@ -7,11 +7,18 @@ def start(z0, x0, o, k):
     return dict(z=z0, y=z0, x=x0, d_x=np.zeros_like(x0), t=0)
 
 
+def noise(k):
+    full = "none" if k["batch_size"] == "full" else "both"
+    return full if k["noise"] == "auto" else k["noise"]
+
+
 def step(s, o, hp, d, k):
     z, y, x, t = s["z"], s["y"], s["x"], s["t"]
     gamma, lam = hp["step_size"], hp["penalty"]
+    # alpha_k ~ k^{-5/7}, k^{-3/5}, k^{-1/3}
+    a, b = {"both": (4 / 7, 1 / 7), "outer": (2 / 5, 1 / 5), "none": (0, 1 / 3)}[noise(k)]
     if k["schedule"] == "theory":
-        gamma, lam = gamma / (t + 1) ** (4 / 7), lam * (t + 1) ** (1 / 7)
+        gamma, lam = gamma / (t + 1) ** a, lam * (t + 1) ** b
     alpha = gamma / (2 * lam)
     xi = 1 / hp["outer_ratio"]
 

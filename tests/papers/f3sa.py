@@ -1,6 +1,6 @@
 """F3SA, Kwon et al. 2023, Algorithm 2: STORM on six gradients.
 
-gamma_k = c (k + 1)^{-2/5}, lambda_k = c (k + 1)^{1/5}, eta_k = c (k + 1)^{-4/5}.
+Where both levels are noisy gamma_k = c (k + 1)^{-2/5}, lambda_k = c (k + 1)^{1/5}, eta_k = c (k + 1)^{-4/5}.
 """
 
 import numpy as np
@@ -10,12 +10,18 @@ def start(z0, x0, o, k):
     return dict(z=z0, y=z0, x=x0, d_x=np.zeros_like(x0), t=0, z_old=z0, y_old=z0, x_old=x0, h={})
 
 
+def noise(k):
+    full = "none" if k["batch_size"] == "full" else "both"
+    return full if k["noise"] == "auto" else k["noise"]
+
+
 def step(s, o, hp, d, k):
     z, y, x, t, x_old = s["z"], s["y"], s["x"], s["t"], s["x_old"]
     gamma, lam, eta = hp["step_size"], hp["penalty"], hp["momentum"]
+    # alpha_k ~ k^{-3/5}, k^{-1/2}, k^{-1/3}
+    a, b, c = {"both": (0.4, 0.2, 0.8), "outer": (0.25, 0.25, 0.5), "none": (0, 1 / 3, 0)}[noise(k)]
     if k["schedule"] == "theory":
-        gamma, lam = gamma / (t + 1) ** (2 / 5), lam * (t + 1) ** (1 / 5)
-        eta = eta / (t + 1) ** (4 / 5)
+        gamma, lam, eta = gamma / (t + 1) ** a, lam * (t + 1) ** b, eta / (t + 1) ** c
     alpha = gamma / (2 * lam)
     xi = 1 / hp["outer_ratio"]
     h = {}

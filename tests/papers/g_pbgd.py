@@ -10,9 +10,11 @@ def start(z0, x0, o, k):
 def step(s, o, hp, d, k):
     z, x, t = s["z"], s["x"], s["t"]
     gamma = hp["penalty"]
-    if k["schedule"] == "theory" and t < k["ramp"]:
+    if k["schedule"] == "ramp" and t < k["ramp"]:
         gamma = hp["penalty_start"] + (hp["penalty"] - hp["penalty_start"]) * t / k["ramp"]
     step_z = hp["step_size"] / (1 + hp["penalty"])
+    if k["step_scaling"] == "current":
+        step_z = hp["step_size"] * min(1 / gamma, 1)
     step_x = step_z / hp["outer_ratio"]
 
     g = o.grad_z(z, x, d["z"])
