@@ -34,17 +34,27 @@ KINDS = {
 LEFT_OUT = ("list", "huge", "large", "long")
 
 
-def name_of(trial):
-    """Return the name of the class of a trial, or None where benchopt does not list it (templates)."""
+def class_of(folder, stem):
+    """Return the class of a file."""
+    if folder == "objective":
+        return classes.objective_class()
+    return (classes.solver_classes() if folder == "solvers" else classes.dataset_classes())[stem]
+
+
+def options_of(trial):
+    """Return the parameters of a trial, with limits that keep a run short."""
+    options = {trial.parameter: trial.value}
     if trial.folder == "objective":
-        return classes.objective_class().name
-    all_classes = classes.solver_classes() if trial.folder == "solvers" else classes.dataset_classes()
-    return None if trial.stem.startswith("template") else all_classes[trial.stem].name
+        return {"max_seconds": 0.5, "max_samples": 2000} | options
+    if trial.folder == "solvers" and "torch" in class_of("solvers", trial.stem).parameters["backend"]:
+        return {"backend": "torch"} | options
+    return options
 
 
 def pattern_of(trial):
     """Return the pattern that gives the value of a trial, or None where benchopt would read another value."""
-    text = f"{name_of(trial)}[{trial.parameter}={trial.value}]"
+    options = ",".join(f"{name}={value}" for name, value in options_of(trial).items())
+    text = f"{class_of(trial.folder, trial.stem).name}[{options}]"
     try:
         _, _, found = _extract_options(text)
     except (ValueError, SyntaxError):
@@ -56,25 +66,21 @@ def drawn(folder, count, seed):
     """Return ``count`` trials of a folder, each of another parameter as far as there are enough."""
     rng = random.Random(f"{folder} {seed}")
     where = [place for place in places() if place[0] == folder and not place[1].startswith("template")]
+    where = [place for place in where if "filelock" not in class_of(*place[:2]).requirements]  # nothing is downloaded
     rng.shuffle(where)
     kinds = [kind for kind in sorted(VALUES) if kind not in LEFT_OUT]
     chosen = [(where[k % len(where)], rng.choice(kinds)) for k in range(count)]
     return [Trial(*place, kind, rng.choice(VALUES[kind])) for place, kind in chosen]
 
 
-def with_limits(name, options):
-    """Return the options of the objective with limits, so that every run is short."""
-    return {"max_seconds": 0.5, "max_samples": 2000} | options if name == "Bilevel" else options
-
-
 def command(folder, trials, as_yaml, output):
     """Return (arguments of benchopt, configuration as text)."""
-    config = {"plot": False, "html": False, "n-repetitions": 1, "max-runs": 20}
+    config = {}
     arguments = ["run", ".", "--no-cache", "--no-plot", "-r", "1", "-n", "20", "--output", str(output)]
     for kind, (word, option, plain) in KINDS.items():
         odd = trials if kind == folder else []
         if as_yaml:
-            config[word] = [plain, *({name_of(t): with_limits(name_of(t), {t.parameter: t.value})} for t in odd)]
+            config[word] = [plain, *({class_of(t.folder, t.stem).name: options_of(t)} for t in odd)]
         else:
             patterns = [pattern_of(t) for t in odd]
             for pattern in [plain, *filter(None, patterns)]:

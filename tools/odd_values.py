@@ -84,7 +84,7 @@ def drawn(count, seed, only=""):
     for k in range(count):
         place = where[k % len(where)]
         kind = kinds[place][k // len(where) % len(VALUES)]
-        trials.append(Trial(*place, kind, rng.choice(VALUES[kind]), ("jax", "torch")[k % 2]))
+        trials.append(Trial(*place, kind, rng.choice(VALUES[kind]), "jax" if k % 4 == 0 else "torch"))
     return trials
 
 

@@ -16,15 +16,16 @@ import time
 
 from benchopt.benchmark import Benchmark
 
+from benchmark_utils.running.search_space import start_of
 from benchmark_utils.running.start import put_at_start
 from tools.classes import ROOT, solver_classes
 
 DATASETS = ("simulated", "breast_cancer", "digits_cleaning")
 
 
-def start_values(cls):
+def start_values(cls, view):
     """Return the parameters of a run: the start of every range, and JAX where the solver has it."""
-    starts = {name: space.start for name, space in cls.search_space.items()}
+    starts = {name: start_of(space, view) for name, space in cls.search_space.items()}
     return starts | {"backend": "jax" if "jax" in cls.parameters["backend"] else cls.parameters["backend"][0]}
 
 
@@ -37,7 +38,7 @@ def run(cls, problem, iterations, seconds):
         h at the start and at the end, ``n_iter``, ``seconds`` (solver time), ``verdict``: "ok", "h does not fall",
         "diverged", or the sentence with which the solver declines the problem.
     """
-    solver = cls.get_instance(**start_values(cls))
+    solver = cls.get_instance(**start_values(cls, problem.view))
     row = dict(start=math.nan, end=math.nan, n_iter=0, seconds=math.nan)
     reason = put_at_start(solver, problem, max_iterations=iterations, max_seconds=seconds)
     if reason is not None:

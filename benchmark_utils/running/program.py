@@ -9,6 +9,7 @@ from benchmark_utils.backends import get_backend
 from benchmark_utils.oracles.blocks import Partition, make_blocks
 from benchmark_utils.oracles.draws import SAMPLING, DrawStreams, inner
 from benchmark_utils.oracles.oracles import Oracles, Spec
+from benchmark_utils.problem.parameters import shown
 from benchmark_utils.problem.variables import roles_of
 from benchmark_utils.running import memory
 from benchmark_utils.running.search_space import hyper_parameter_names
@@ -52,8 +53,8 @@ def partitions_of(view, solver):
     name = "batch_size" if outer == "same" else "outer_batch_size"
     if view.tasks is not None and outer != "same":
         raise ValueError(
-            f"outer_batch_size is {outer!r}, but {view.name} draws tasks, which hold rows of both levels; leave it "
-            "'same'."
+            f"outer_batch_size is {shown(outer)}, but {view.name} draws tasks, which hold rows of both levels; "
+            "leave it 'same'."
         )
     return {
         "inner": Partition.of(view.n_samples("inner"), batch_size),

@@ -79,11 +79,23 @@ def test_a_whole_number_may_be_written_with_a_point_or_as_text(file_stem):
 
 
 @pytest.mark.parametrize("file_stem", CLASSES)
+def test_zero_of_every_hyper_parameter_runs_or_is_declined_by_name(file_stem):
+    cls = CLASSES[file_stem]
+    for name in hyper_parameter_names(cls):
+        sentence = outcome(cls, name, 0.0)
+        assert sentence is None or name in sentence
+
+
+@pytest.mark.parametrize("file_stem", CLASSES)
 def test_numbers_that_make_no_sense_are_declined_by_name(file_stem):
     cls = CLASSES[file_stem]
     for name in hyper_parameter_names(cls):
         for value in (-1.0, float("nan"), float("inf"), "much", True, None):
             sentence = outcome(cls, name, value)
             assert f"{name} is {value!r}" in sentence or f"{name} is -1" in sentence
+    for name in hyper_parameter_names(cls):
+        for value in (1e300, 10**400):
+            sentence = outcome(cls, name, value)
+            assert sentence is None or name in sentence, f"{name} = {value!r}: {sentence}"
     for name in {"step_size", "outer_ratio"} & set(hyper_parameter_names(cls)):
         assert "nothing would move" in outcome(cls, name, 0.0)

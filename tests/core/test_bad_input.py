@@ -123,6 +123,13 @@ def test_table_that_does_not_fit_is_refused_with_size_and_remedy(monkeypatch):
     assert helpers.why_skipped(SOBA, helpers.small_quadratic(), batch_size=1) is None
 
 
+def test_draws_that_do_not_fit_are_refused_with_size_and_remedy():
+    cls = helpers.solver_classes()["hozog"]
+    sentence = helpers.why_skipped(cls, helpers.small_quadratic(d=6000, n=6000, m=6000), n_directions=10_000)
+    assert "HOZOG draws 10,000 x 6,000 numbers (u) in one iteration, 458 MiB; the limit is 256 MiB." in sentence
+    assert "n_directions = 10000" in sentence
+
+
 def test_nan_in_data_is_counted_and_refused():
     problem = helpers.small_quadratic()
     arrays = {name: array.copy() for name, array in problem.rows("inner").items()}

@@ -174,12 +174,12 @@ FAULTS = (
     ),
     Fault("values.number_of_the_user_ignored", SPACE, "and value == TUNED", "", VALUES),
     Fault(
-        "values.tuned_value_ignored", SPACE, "value = tuned.get(name,", "value = {}.get(name,",
+        "values.tuned_value_ignored", SPACE, "tuned[name] if name in tuned else start_of(", "start_of(",
         VALUES,
     ),
     Fault(
         "values.tuned_for_another_solver", SPACE,
-        ".get(solver_class.name, {})", ".get(next(iter(tuned_values(problem_name)), None), {})",
+        ".get(solver_class.name, {})", ".get(next(iter(tuned_values(view.name)), None), {})",
         VALUES,
     ),
     Fault(
@@ -190,6 +190,37 @@ FAULTS = (
     Fault(
         "rules.too_large_is_not_refused", "benchmark_utils/running/memory.py",
         "if need <= have:", "if True:", BAD + "table_that_does_not_fit",
+    ),
+    # ------------------------------------------------------------------ odd values and names
+    Fault(
+        "odd.no_upper_bound", SPACE, "least <= value <= most", "least <= value",
+        "tests/contract/test_odd_parameters.py -k 'edges and mrbo'",
+    ),
+    Fault(
+        "odd.division_by_zero_raises", SOLVER, "except (ZeroDivisionError, OverflowError) as error:",
+        "except MemoryError as error:", "tests/contract/test_odd_parameters.py -k 'zero and fdehbo'",
+    ),
+    Fault(
+        "odd.draws_may_fill_the_memory", "benchmark_utils/running/memory.py",
+        "or bytes_of(plan[largest]) <= DRAWS", "or True", BAD + "draws_that_do_not_fit",
+    ),
+    Fault(
+        "odd.rises_one_late", "benchmark_utils/formulas/steps.py", "rises <= t", "rises < t",
+        "tests/contract/test_random_lengths.py -k rises",
+    ),
+    Fault(
+        "odd.error_of_a_data_set_ends_the_command", "objective.py", "except Exception as error:",
+        "except MemoryError as error:", BAD + "raises_is_skipped",
+    ),
+    Fault("odd.run_without_an_end", "objective.py", "or self._why_endless()", "", BAD + "no_run_ends"),
+    Fault(
+        "names.text_stays_text", "benchmark_utils/problem/parameters.py",
+        "{name: as_number(value) for", "{name: value for", "tests/core/test_names.py -k arrive_as_text",
+    ),
+    Fault(
+        "names.whole_floats_lose_their_point", SOLVER,
+        "name in hyper_parameter_names(cls) or super().is_fraction(name)", "super().is_fraction(name)",
+        "tests/core/test_names.py -k one_value",
     ),
     # ------------------------------------------------------------------ loops on the host
     Fault(
