@@ -5,6 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.interpreters.partial_eval import dce_jaxpr
+
+from benchmark_utils.oracles.ledger import ORACLES
 
 
 class TracedCounts:
@@ -64,6 +67,71 @@ def counts_of(function, *args):
 
     jax.eval_shape(traced, *args)
     return kept[0]
+
+
+class CountedStep:
+    """The counts of a step function, sorted by what they depend on.
+
+    Most are known when the step is traced. Of the others, most depend on the draws alone (the rows of ragged blocks):
+    those are taken out of the loop of iterations and computed for all iterations at once, beside it. What is left, for
+    example branches that depend on the iteration, is carried through the loop.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(state, hp, data, draws) -> (state, counts)`` with counts in the order of `ORACLES`.
+    args : tuple
+        Examples of ``(state, hp, data, draws)``.
+
+    Attributes
+    ----------
+    static : dict of str to int
+        Counts of one iteration that are known, by oracle.
+    slots : dict of str to int
+        Entry of the vector of totals for each of the other oracles: the carried ones first.
+    """
+
+    def __init__(self, step, *args):
+        kept = []
+
+        def traced(*args):
+            kept.append(dict(zip(ORACLES, step(*args)[1], strict=True)))
+            return [jnp.asarray(count, jnp.int64) for count in kept[0].values() if not isinstance(count, int)]
+
+        jaxpr = jax.make_jaxpr(traced)(*args)
+        self.static = {name: count for name, count in kept[0].items() if isinstance(count, int)}
+        unknown = [name for name in kept[0] if name not in self.static]
+        n_others = len(jax.tree.leaves(args[:3]))
+        only_one = lambda i: dce_jaxpr(jaxpr.jaxpr, [k == i for k in range(len(unknown))])
+        drawn = [name for i, name in enumerate(unknown) if not any(only_one(i)[1][:n_others])]
+        self.carried = TracedCounts({name: kept[0][name] for name in unknown if name not in drawn})
+        self.slots = self.carried.slots | {name: self.carried.size + k for k, name in enumerate(drawn)}
+        self._jaxpr, used = dce_jaxpr(jaxpr.jaxpr, [name in drawn for name in unknown])
+        self._consts, self._used, self._any_drawn = jaxpr.consts, used[n_others:], bool(drawn)
+
+    def _drawn(self, draws):
+        """Return the counts of one iteration that depend on its draws alone."""
+        leaves = [leaf for leaf, used in zip(jax.tree.leaves(draws), self._used, strict=True) if used]
+        return jnp.stack(jax.core.eval_jaxpr(self._jaxpr, self._consts, *leaves))
+
+    def totals(self, carried, draws, n):
+        """Return the vector of totals of ``n`` iterations: the carried ones and those that follow from the draws.
+
+        Parameters
+        ----------
+        carried : int64 array of shape (..., carried.size)
+        draws : pytree of arrays of shape (length, ..., *shape)
+        n : 0-d integer array
+        """
+        if not self._any_drawn:
+            return carried
+        each = self._drawn
+        for _ in range(carried.ndim):
+            each = jax.vmap(each)
+        counts = each(draws)
+        done = jnp.arange(counts.shape[0]) < n
+        spent = jnp.where(done.reshape(-1, *[1] * (counts.ndim - 1)), counts, 0).sum(0)
+        return jnp.concatenate([carried, spent], axis=-1)
 
 
 class PendingCounts(NamedTuple):

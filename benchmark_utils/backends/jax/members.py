@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from benchmark_utils.backends.jax.counts import PendingCounts, TracedCounts, counts_of
+from benchmark_utils.backends.jax.counts import CountedStep, PendingCounts
 from benchmark_utils.backends.jax.program import compile_program, row_get
 from benchmark_utils.oracles.ledger import ORACLES
 
@@ -35,15 +35,15 @@ def compile_members(step, state, hp, data, draws, short_sums=False):
     """
     member = lambda tree: jax.tree.map(lambda a: a[0], tree)
     first = jax.tree.map(lambda a: a[0, 0], draws)
-    counts = dict(zip(ORACLES, counts_of(step, member(state), member(hp), data, first), strict=True))
-    traced = TracedCounts(counts)
-    static = [count if isinstance(count, int) else 0 for count in counts.values()]
-    slots = [traced.slots.get(name, -1) for name in ORACLES]
+    counted = CountedStep(step, member(state), member(hp), data, first)
+    carried = counted.carried
+    static = [counted.static.get(name, 0) for name in ORACLES]
+    slots = [counted.slots.get(name, -1) for name in ORACLES]
 
     def one(state, hp, data, draws, active, totals):
         new, counts = step(state, hp, data, draws)
         keep = lambda a, b: jnp.where(active, a, b)
-        spent = traced.add(traced.zeros(), dict(zip(ORACLES, counts, strict=True)))
+        spent = carried.add(carried.zeros(), dict(zip(ORACLES, counts, strict=True)))
         return jax.tree.map(keep, new, state), state.x, totals + active * spent
 
     together = jax.vmap(one, in_axes=(0, 0, None, 0, 0, 0))
@@ -55,10 +55,11 @@ def compile_members(step, state, hp, data, draws, short_sums=False):
             new, before, totals = together(state, hp, data, row, active, totals)
             return new, jnp.where(active[:, None], before, x_before), totals
 
-        totals = jnp.zeros((active.shape[0], traced.size), jnp.int64)
-        carry = lax.fori_loop(0, n, body, (state, state.x, totals))
-        finite = jnp.isfinite(carry[0].z).all(axis=1) & jnp.isfinite(carry[0].x).all(axis=1)
-        return carry, finite
+        totals = jnp.zeros((active.shape[0], carried.size), jnp.int64)
+        state, x_before, totals = lax.fori_loop(0, n, body, (state, state.x, totals))
+        finite = jnp.isfinite(state.z).all(axis=1) & jnp.isfinite(state.x).all(axis=1)
+        totals = active[:, None] * counted.totals(totals, draws, n)
+        return (state, x_before, totals), finite
 
     active = jnp.ones(jax.tree.leaves(state)[0].shape[0], bool)
     args = (state, hp, data, draws, jnp.int32(0), active)

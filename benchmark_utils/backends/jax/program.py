@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from benchmark_utils.backends.jax.counts import PendingCount, TracedCounts, counts_of
+from benchmark_utils.backends.jax.counts import CountedStep, PendingCount
 from benchmark_utils.oracles.ledger import ORACLES
 
 #: Matmul precision of every product, so that float32 means float32 on accelerators too.
@@ -52,19 +52,18 @@ def compile_chunk(step, state, hp, data, draws, short_sums=False):
         Compilation time.
     """
     at = lambda tree, k: jax.tree.map(lambda a: row_get(a, k), tree)
-    counts = counts_of(step, state, hp, data, at(draws, 0))
-    counts = dict(zip(ORACLES, counts, strict=True))
-    traced = TracedCounts(counts)
+    counted = CountedStep(step, state, hp, data, at(draws, 0))
+    carried = counted.carried
 
     def chunk(state, hp, data, draws, n):
         def body(k, carry):
             state, _, totals = carry
             new, counts = step(state, hp, data, at(draws, k))
-            return new, state.x, traced.add(totals, dict(zip(ORACLES, counts, strict=True)))
+            return new, state.x, carried.add(totals, dict(zip(ORACLES, counts, strict=True)))
 
-        carry = lax.fori_loop(0, n, body, (state, state.x, traced.zeros()))
-        finite = jnp.isfinite(carry[0].z).all() & jnp.isfinite(carry[0].x).all()
-        return carry, finite
+        state, x_before, totals = lax.fori_loop(0, n, body, (state, state.x, carried.zeros()))
+        finite = jnp.isfinite(state.z).all() & jnp.isfinite(state.x).all()
+        return (state, x_before, counted.totals(totals, draws, n)), finite
 
     n = jnp.int32(0)
     args = (state, hp, data, draws, n)
@@ -72,8 +71,8 @@ def compile_chunk(step, state, hp, data, draws, short_sums=False):
 
     def advance(state, hp, data, draws, n):
         (state, x_before, totals), finite = compiled(state, hp, data, draws, np.int32(n))
-        spent = {name: n * count for name, count in counts.items() if name not in traced.slots}
-        spent |= {name: PendingCount(totals, slot) for name, slot in traced.slots.items()}
+        spent = {name: n * count for name, count in counted.static.items()}
+        spent |= {name: PendingCount(totals, slot) for name, slot in counted.slots.items()}
         return state, x_before, [spent[name] for name in ORACLES], finite
 
     return advance, seconds
