@@ -145,3 +145,10 @@ def cumulative(xp, first, total):
         Sum of the squared norms of the gradients so far, the one that is about to be followed included.
     """
     return xp.sqrt(first * first + total)
+
+
+def unit_vector(backend, d):
+    """Return ``d / ‖d‖``, or ``d`` where it is zero, for an array of the shape of x."""
+    xp = backend.xp
+    norm = xp.sqrt(xp.sum(d * d))
+    return d / xp.where(norm > 0, norm, 1 + 0 * norm)

