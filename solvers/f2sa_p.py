@@ -77,6 +77,7 @@ class Solver(BilevelSolver):
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
+    most = {"order": 20}
     choices = {"outer_step": ("normalized", "plain"), "schedule": ("theory", "constant")}
     search_space = {
         "order": Int(1, 10, start=2),

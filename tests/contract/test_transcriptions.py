@@ -32,7 +32,6 @@ PAPERS = helpers.ROOT / "tests" / "papers"
 N_ITERATIONS, SEED, TOLERANCE = 20, 3, 1e-10
 N_INNER, N_OUTER, BATCH = 70, 50, 16  # 5 blocks of G, the last of 6 rows; 4 of F, the last of 2
 BOX = 0.5
-REACH_BOX = {"meha": {"outer_ratio": 0.05}}  # longer steps, where those below do not reach the box
 
 #: Hyper-parameters of all solvers: none is 1 and no two are equal, so that each of them shows.
 NUMBERS = {
@@ -50,9 +49,9 @@ INTEGERS = {
 }  # fmt: skip
 
 #: Half widths of the box for solvers whose x does not reach the usual one within the run.
-NARROWER = {"stfbo": 0.3}
-#: Numbers that are neither searched nor words, with which a method takes another way.
-OTHER_WAYS = {"dtfbo": {"tolerance": 0.05}}
+NARROWER = {"stfbo": 0.3, "meha": 0.3}
+#: Numbers with which a method takes another way.
+OTHER_WAYS = {"dtfbo": {"tolerance": 0.05}, "f2sa_p": {"order": 3}}
 
 
 # ---------------------------------------------------------------------- the problems, for solvers
@@ -223,7 +222,7 @@ def cases():
     """Return (file, problem, changes): the defaults, then every other word of every choice."""
     out = []
     for stem, cls in sorted(helpers.step_solvers().items()):
-        changes = [{}, {"box": NARROWER.get(stem, BOX)} | REACH_BOX.get(stem, {})]
+        changes = [{}, {"box": NARROWER.get(stem, BOX)}]
         batch = {"batch_size": BATCH} if cls.parameters.get("batch_size") == ["full"] else {}
         if batch:
             changes.append(batch)
