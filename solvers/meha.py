@@ -50,7 +50,8 @@ class Solver(BilevelSolver):
     ----------------------
     - Of the paper the abstract could be read; the three steps, in this order, are those that the authors' program takes
       and that a later method for several objectives cites and repeats.
-    - The exponent 0.49 is that of the authors' program, where the theory asks for one in [0, 1/2).
+    - The exponent p = 0.49 is that of one of the authors' programs (0.48 in another); the paper's rate,
+      O(K^{-(1 - 2p) / 2}), needs p < 1/2.
     - With a number for ``batch_size`` each step draws batches of its own, that of G(z, x) - G(theta, x) being common.
     """
 
