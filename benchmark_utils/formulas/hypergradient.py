@@ -10,6 +10,34 @@ def joint(oracles, z, v, x, inner_batch, outer_batch):
     return D_z, Hv + F_z, Cv + F_x
 
 
+def parts(oracles, group, z, v, x, inner_batch, outer_batch):
+    """Return (what a batch of G, what a batch of F adds to D_z, D_v and D_x), two tuples, for some of the three.
+
+    Parameters
+    ----------
+    group : str
+        Letters of the directions that are wanted, in the order of "zvx".
+    """
+    if group == "zvx":
+        of_G = oracles.inner_joint(z, x, v, inner_batch)
+    elif group == "vx":
+        of_G = oracles.hvp_cross(z, x, v, inner_batch)
+    else:
+        one = {
+            "z": lambda: oracles.grad_inner(z, x, inner_batch),
+            "v": lambda: oracles.hvp(z, x, v, inner_batch),
+            "x": lambda: oracles.cross(z, x, v, inner_batch),
+        }
+        of_G = [one[k]() for k in group]
+    of_F = () if group == "z" else oracles.grad_outer(z, x, outer_batch)
+    return tuple(of_G), tuple(of_F)
+
+
+def directions(group, of_G, of_F):
+    """Return those of D_z = grad_z G, D_v = H v + grad_z F, D_x = C v + grad_x F in ``group`` from their `parts`."""
+    return tuple(g if k == "z" else g + of_F["vx".index(k)] for k, g in zip(group, of_G, strict=True))
+
+
 def implicit(oracles, z, x, solve, outer_batch, cross_batch):
     """Return (D_x, v) with ``v = solve(grad_z F)`` and ``D_x = grad_x F + C v``.
 

@@ -176,3 +176,10 @@ def penalised_step(backend, step_size, gamma, last, scaling):
     if scaling == "fixed":
         return step_size / (1 + last)
     return step_size / backend.select(gamma > 1, gamma, 1 + 0 * gamma)
+
+
+def unit_vector(backend, d):
+    """Return ``d / ‖d‖``, or ``d`` where it is zero, for an array of the shape of x."""
+    xp = backend.xp
+    norm = xp.sqrt(xp.sum(d * d))
+    return d / xp.where(norm > 0, norm, 1 + 0 * norm)

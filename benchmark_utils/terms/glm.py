@@ -55,6 +55,11 @@ class GLM(Term):
 
     closed_forms = frozenset(QUANTITIES)
 
+    @property
+    def uses_x(self):
+        """Whether the value depends on x: through the weights of the rows or the penalty."""
+        return self.weighted or self.penalty_term.uses_x
+
     def features(self, xp, x, rows):
         """Return the features of the rows; a subclass may let them depend on x."""
         return rows["features"]

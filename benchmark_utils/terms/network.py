@@ -26,6 +26,11 @@ class Network(Term):
 
     closed_forms = frozenset(QUANTITIES)
 
+    @property
+    def uses_x(self):
+        """Whether the value depends on x: through the weights of the rows."""
+        return self.weighted
+
     def predictions(self, xp, z, rows):
         """Return the logits of the rows, shape (b, classes)."""
         return self._layers(xp, z, rows)[1]

@@ -7,6 +7,9 @@ import dataclasses
 class NoPenalty:
     """No penalty."""
 
+    #: Whether q depends on x.
+    uses_x = False
+
     def value(self, xp, z, x):
         """Return 0."""
         return 0
@@ -57,6 +60,8 @@ class ExpRidge(Ridge):
     """
 
     per: str = "feature"
+
+    uses_x = True
 
     def _over_shared(self, xp, a):
         """Sum a z-shaped array over the entries that share a weight."""

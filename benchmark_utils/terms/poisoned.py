@@ -17,6 +17,7 @@ class Poisoned(GLM):
     """
 
     closed_forms = frozenset(QUANTITIES)
+    uses_x = True
 
     def features(self, xp, x, rows):
         """Return the features with their noise, shape (b, features)."""

@@ -24,6 +24,11 @@ class Scaled(Term):
         """Quantities that `derivatives` gives: those of the term."""
         return self.term.closed_forms
 
+    @property
+    def uses_x(self):
+        """Whether the value depends on x."""
+        return self.term.uses_x
+
     def sample_values(self, xp, z, x, rows):
         """Return the loss of each row, shape (b,)."""
         return self.factor * self.term.sample_values(xp, z, x, rows)

@@ -24,6 +24,8 @@ class Term:
     closed_forms = frozenset()
     #: Whether the term is a map (Phi) instead of a loss.
     is_map = False
+    #: Whether the value depends on x; where it does not, grad_x is zero everywhere.
+    uses_x = True
 
     def sample_values(self, xp, z, x, rows):
         """Return the loss of each row, shape (b,); for a map, its value for each row, shape (b, ...)."""

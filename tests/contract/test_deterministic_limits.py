@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import helpers
+from benchmark_utils.formulas.finite_differences import first_derivative
 from benchmark_utils.oracles.blocks import Partition
 from benchmark_utils.oracles.draws import DrawStreams
 from helpers import fixed_point_problem
@@ -180,13 +181,20 @@ def test_average_over_directions_is_the_unrolled_gradient(which):
 
 
 def penalty_minimiser(reference, penalty, kind):
-    """Return (z, x) that minimise F + penalty (G - min G) ("value") or F + penalty ‖grad_z G‖^2 ("norm")."""
+    """Return (z, x) that minimise F + penalty P.
+
+    P is G - min G ("value"), ‖grad_z G‖^2 ("norm") or, where ``kind`` is a number, G minus its Moreau envelope in z
+    with that parameter.
+    """
     r, p = reference, len(reference.c)
     hessian = np.block([[r.A_F, r.C_F.T], [r.C_F, r.B_F]])
     linear = np.concatenate([r.c_F, r.e_F])
     g = np.hstack([r.A, r.C.T])  # grad_z G = g (z, x) + c
-    # G - min G = g.A^{-1} g / 2, so both penalties are quadratic in g.
-    weight = np.linalg.inv(r.A) / 2 if kind == "value" else np.eye(p)
+    # G - min G = g.A^{-1} g / 2 and G - v_gamma = g.(A + I / gamma)^{-1} g / 2: all penalties are quadratic in g.
+    if kind == "norm":
+        weight = np.eye(p)
+    else:
+        weight = np.linalg.inv(r.A + (0 if kind == "value" else np.eye(p) / kind)) / 2
     hessian = hessian + 2 * penalty * g.T @ weight @ g
     solution = -np.linalg.solve(hessian, linear + 2 * penalty * g.T @ weight @ r.c)
     return solution[:p], solution[p:]
@@ -197,6 +205,7 @@ PENALTY_METHODS = {
     "f3sa": ("value", dict(step_size=0.5, outer_ratio=0.2)),
     "v_pbgd": ("value", dict(step_size=0.5, outer_ratio=0.5, n_inner_steps=5)),
     "g_pbgd": ("norm", dict(step_size=0.4, outer_ratio=0.5)),
+    "meha": (5.0, dict(step_size=0.5, outer_ratio=0.5, inner_ratio=1.0, envelope=5.0)),
 }
 
 
@@ -213,18 +222,78 @@ def test_fixed_penalty_converges_to_its_minimiser_at_distance_one_over_the_penal
     assert 1.7 < distances[0] / distances[1] < 2.3
 
 
+def first_derivative_minimiser(reference, nu, order):
+    """Return the x at which the finite difference of grad l_nu is zero, l_nu(x) = min over z of nu F + G."""
+    r, d = reference, len(reference.e)
+
+    def gradient(x, j):  # of l_{j nu}, at its own z
+        A = j * nu * r.A_F + r.A
+        z = -np.linalg.solve(A, j * nu * (r.C_F.T @ x + r.c_F) + r.C.T @ x + r.c)
+        return j * nu * (r.B_F @ x + r.C_F @ z + r.e_F) + r.B @ x + r.C @ z + r.e
+
+    def difference(x):
+        return sum(a * gradient(x, j) for j, a in first_derivative(order).items()) / nu
+
+    constant = difference(np.zeros(d))
+    return -np.linalg.solve(np.stack([difference(e) - constant for e in np.eye(d)], axis=1), constant)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_f2sa_p_converges_to_the_zero_of_its_finite_difference_whose_error_has_the_order(order):
+    problem, cls, distances = helpers.small_quadratic(), helpers.solver_classes()["f2sa_p"], []
+    exact = problem.evaluator.minimiser()
+    for nu in (0.1, 0.05):
+        result = helpers.run(
+            cls, problem, 800, batch_size="full", order=order, nu=nu, n_inner_steps=20, step_size=0.5,
+            outer_step="plain", schedule="constant", outer_ratio=1.0,
+        )  # fmt: skip
+        x = first_derivative_minimiser(problem.evaluator, nu, order)
+        assert_allclose(result["x"], x, rtol=0, atol=1e-8)
+        distances.append(np.linalg.norm(x - exact))
+    assert 0.7 * 2**order < distances[0] / distances[1] < 1.5 * 2**order
+
+
+def test_first_derivative_is_exact_for_polynomials_of_its_order():
+    for order in range(1, 11):
+        weights = first_derivative(order)
+        assert len(weights) == order + order % 2
+        for q in range(order + 1):
+            assert_allclose(sum(a * j**q for j, a in weights.items()), float(q == 1), atol=1e-9, err_msg=f"{order} {q}")
+
+
+def test_pbgd_free_ends_where_the_gradient_of_the_upper_loss_in_x_is_zero():
+    problem, gamma = helpers.small_quadratic(), 10.0
+    r, p = problem.evaluator, len(problem.evaluator.c)
+    result = helpers.run(
+        helpers.solver_classes()["pbgd_free"], problem, 3000, batch_size="full", penalty=gamma, n_inner_steps=2,
+        step_size=0.5, outer_ratio=1.0,
+    )  # fmt: skip
+    in_z = np.hstack([r.A_F / gamma + r.A, r.C_F.T / gamma + r.C.T])
+    system = np.vstack([in_z, np.hstack([r.C_F, r.B_F])])
+    expected = -np.linalg.solve(system, np.concatenate([r.c_F / gamma + r.c, r.e_F]))
+    assert_allclose(np.concatenate([result["z"], result["x"]]), expected, rtol=0, atol=1e-8)
+    assert np.linalg.norm(expected[p:] - r.minimiser()) > 1e-3, "no bias to see"
+
+
 @pytest.mark.parametrize(
-    ("which", "noise", "exponent"), [("f2sa", "both", 1 / 7), ("f3sa", "both", 1 / 5), ("f2sa", "auto", 1 / 3)]
+    ("which", "own", "exponent"),
+    [
+        ("f2sa", dict(noise="both"), 1 / 7),
+        ("f3sa", dict(noise="both"), 1 / 5),
+        ("f2sa", dict(noise="auto"), 1 / 3),
+        ("meha", dict(envelope=5.0), 0.49),
+    ],
 )
-def test_growing_penalty_is_followed_and_stays_stable(which, noise, exponent):
+def test_growing_penalty_is_followed_and_stays_stable(which, own, exponent):
     problem, n_iter = helpers.small_quadratic(), 20_000
     result = helpers.run(
-        helpers.solver_classes()[which], problem, n_iter, batch_size="full", penalty=5.0, noise=noise,
-        step_size=0.9, n_inner_steps=2, outer_ratio=0.1,
+        helpers.solver_classes()[which], problem, n_iter, batch_size="full", penalty=5.0,
+        step_size=0.9, n_inner_steps=2, outer_ratio=0.1, **own,
     )  # fmt: skip
     assert not result["diverged"]
-    _, now = penalty_minimiser(problem.evaluator, 5 * n_iter**exponent, "value")
-    _, first = penalty_minimiser(problem.evaluator, 5, "value")
+    kind = PENALTY_METHODS[which][0]
+    _, now = penalty_minimiser(problem.evaluator, 5 * n_iter**exponent, kind)
+    _, first = penalty_minimiser(problem.evaluator, 5, kind)
     assert np.linalg.norm(result["x"] - now) < 0.2 * np.linalg.norm(first - now)
 
 
@@ -265,6 +334,10 @@ COSTS = {
     "itd_bio": (dict(n_inner_steps=3), "3 0 1* 2 3 0"),
     "itd_bio-truncated": (dict(n_inner_steps=3, truncation=2), "3 0 1* 1 2 0"),
     "f2sa": (dict(n_inner_steps=3), "6 2 4* 0 0 0"),
+    "f2sa_p": (dict(n_inner_steps=3, order=2), "6 2 8* 0 0 0"),
+    "f2sa_p-odd": (dict(n_inner_steps=3, order=3), "12 4 13* 0 0 0"),  # 4 problems, that of j = 0 without F
+    "meha": ({}, "2 2 2* 0 0 0"),
+    "pbgd_free": (dict(n_inner_steps=3), "3 0 4* 0 0 0"),
     "f3sa": ({}, "4 4 4* 0 0 0"),
     "bome": (dict(n_inner_steps=3), "4 2 1* 0 0 0"),
     "bome-value": (dict(n_inner_steps=3, barrier="value"), "4 2 1* 0 0 2"),
@@ -292,6 +365,8 @@ VARIANTS = {
     "ba": dict(schedule="constant", warm_start="z"),
     "itd_bio": dict(truncation=3, warm_start="none"),
     "f2sa": dict(schedule="constant"),
+    "f2sa_p": dict(order=3),
+    "meha": dict(schedule="constant"),
     "f3sa": dict(schedule="constant"),
     "bome": dict(barrier="value"),
     "v_pbgd": dict(schedule="constant"),
@@ -352,7 +427,9 @@ def test_bad_choices_are_refused_with_a_sentence():
     bad = {
         "aid_bio": dict(inner_schedule="x"), "aid_fp": dict(warm_start="x"), "aid_cg": dict(warm_start="x"),
         "aid_neumann": dict(warm_start="x"), "ba": dict(schedule="x"), "itd_bio": dict(truncation=11),
-        "f2sa": dict(schedule="x"), "f3sa": dict(schedule="x"), "bome": dict(barrier="x"), "v_pbgd": dict(schedule="x"),
+        "f2sa_p": dict(outer_step="x"), "meha": dict(schedule="x"), "accbo": dict(outer_step="x"),
+        "pnpbo": dict(linear_estimator="x"), "f2sa": dict(schedule="x"), "f3sa": dict(schedule="x"),
+        "bome": dict(barrier="x"), "v_pbgd": dict(schedule="x"),
         "g_pbgd": dict(schedule="x"), "pzobo": dict(smoothing=0.0), "hozog": dict(smoothing=0.0),
     }  # fmt: skip
     for stem, choice in itertools.chain(bad.items(), [("pzobo", dict(warm_start="x")), ("ba", dict(warm_start="x"))]):

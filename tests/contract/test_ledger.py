@@ -66,6 +66,22 @@ def test_ledger_equals_hand_count(case, backend):
     assert all(type(count) is int for count in result["counts"].values())
 
 
+def test_an_estimator_for_each_direction_costs_what_it_reads(backend):
+    """PnPBO by default: D_z at two points; D_v and D_x at two points too, or in full passes of all rows at one."""
+    cls, period = helpers.solver_classes()["pnpbo"], 5
+    result = helpers.run(cls, helpers.small_quadratic(), N_ITER, backend=backend, batch_size=16, period=period)
+    partitions = {"inner": Partition.of(70, 16), "outer": Partition.of(50, 16)}
+    draws = DrawStreams(helpers.resolved(cls, batch_size=16, period=period).draws(), partitions, seed=0).take(N_ITER)
+    full = draws["full"] == 1
+    full[0] = True
+    assert 1 < full.sum() < N_ITER
+    xi, zeta = SIZES["inner"][draws["xi"]], SIZES["outer"][draws["zeta"]]
+    products = int(np.where(full, 70, 2 * xi).sum())
+    assert result["counts"] == dict.fromkeys(ORACLES, 0) | dict(
+        grad_inner=int(2 * xi.sum()), hvp=products, cross=products, grad_outer=int(np.where(full, 50, 2 * zeta).sum())
+    )
+
+
 def test_ragged_blocks_are_drawn_in_these_tests():
     drawn = drawn_samples(helpers.solver_classes()["soba"])
     assert drawn["xi"] < 16 * N_ITER

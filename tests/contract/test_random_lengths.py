@@ -108,6 +108,7 @@ COSTS = {
     "smb": ("smb", {}, hia_cost, {}),
     "biadam": ("biadam", {}, hia_cost, {}),
     "vr_biadam": ("vr_biadam", {}, hia_cost, dict(points=2, inner_points=2)),
+    "accbo": ("accbo", dict(n_inner_steps=3), hia_cost, dict(points=2)),
     "sustain": ("sustain", {}, hia_cost, dict(points=2, inner_points=2)),
     "mstsa": ("sustain", dict(variant="MSTSA"), hia_cost, dict(points=2)),
     "bsgm": (

@@ -87,6 +87,12 @@ FAULTS = (
         "self.shrink / 2, self.last",
         "tests/contract/test_host_files.py -k hoag",
     ),
+    # ------------------------------------------------------------------ signs and weights
+    solver("pnpbo.weight_of_the_memory", "(weight if old else 1) * control", "control"),
+    solver("f2sa_p.weight_of_the_upper_loss", "d_y + j * nu *", "d_y + nu *"),
+    solver("meha.sign_of_the_proximal_term", "draws.G_z) - (s.z", "draws.G_z) + (s.z"),
+    solver("pbgd_free.weight_of_the_upper_loss", "F_z / hp.penalty", "F_z * hp.penalty"),
+    solver("accbo.sign_of_the_extrapolation", "y + hp.extrapolation *", "y - hp.extrapolation *"),
     # ------------------------------------------------------------------ projections
     unprojected("bsa", "s.x - alpha * D_x"),
     unprojected("alset", "s.x - alpha * D_x"),
