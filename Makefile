@@ -11,9 +11,9 @@ venv: .venv/.installed
 	touch $@
 
 # Four algorithms, two backends, four problems, three repetitions. Interrupt it and start it again: finished
-# curves are kept in __cache__.
+# curves are kept in __cache__, and collected into a result file.
 run: venv
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/benchopt run . --config configs/quickstart.yml --no-display
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tools.guarded run . --config configs/quickstart.yml --no-display
 	$(BIN)/python -m tools.dashboard
 	$(BIN)/python -m tools.summary
 

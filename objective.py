@@ -1,6 +1,7 @@
 import json
 import math
 import traceback
+import warnings
 import zlib
 
 import numpy as np
@@ -9,7 +10,7 @@ from benchopt.stopping_criterion import NoCriterion
 from threadpoolctl import threadpool_limits
 
 from benchmark_utils.backends.numpy import xp
-from benchmark_utils.files.provenance import environment
+from benchmark_utils.files.provenance import environment, n_workers
 from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.problem.parameters import NumericParameters
 from benchmark_utils.problem.variables import flatten, unflatten
@@ -45,6 +46,8 @@ class Objective(NumericParameters, BaseObjective):
     sampling_strategy = "callback"
     stopping_criterion = NoCriterion()
     test_config = {"dataset": {"name": "simulated"}, "max_seconds": 1.0}
+    #: Processes of this run that share the machine, found anew for each repetition.
+    workers = 1
 
     def _rules(self):
         names = ("device", "precision", "max_seconds", "max_samples")
@@ -82,6 +85,10 @@ class Objective(NumericParameters, BaseObjective):
         # The same start and the same draws for every solver: the seed knows the repetition alone.
         self.seed = self.get_seed(use_repetition=True)
         z0, x0 = self.problem.init(np.random.default_rng([self.seed, zlib.crc32(b"init")]))
+        self.workers = n_workers()
+        if self.workers > 1:
+            sentence = "workers share this machine: compare samples and iterations, not seconds (docs/rules.md)."
+            warnings.warn(f"{self.workers} {sentence}", RuntimeWarning, stacklevel=2)  # once a process
         run = self.get_seed(use_objective=True, use_dataset=True, use_repetition=True)
         self.journal = Journal(f"{self.problem.name}-{run}-{self.seed}")
         return dict(problem=self.problem.view, z0=z0, x0=x0, seed=self.seed, rules=self._rules(), journal=self.journal)
@@ -116,6 +123,7 @@ class Objective(NumericParameters, BaseObjective):
         return row | dict(
             n_samples=n_samples,
             n_iter=int(n_iter),
+            n_workers=self.workers,
             spent_samples=n_samples / rules.max_samples,
             spent_seconds=float(seconds) / rules.max_seconds,
             compile_time=float(compile_time),
@@ -173,7 +181,7 @@ class Objective(NumericParameters, BaseObjective):
 
     def save_final_results(self, z=None, x=None, run_facts=None, **_):
         """Store the last iterates and the environment record."""
-        return dict(z=z, x=x, environment=json.dumps(environment(self.problem, self.seed, run_facts)))
+        return dict(z=z, x=x, environment=json.dumps(environment(self.problem, self.seed, run_facts, self.workers)))
 
 
 def compare(direction, gradient):

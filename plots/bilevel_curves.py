@@ -16,7 +16,10 @@ LABELS = {
     "Seconds": "solver time [s] (device synchronised; no compilation, no evaluation)",
     "Outer iterations": "outer iterations",
 }
-NOT_METRICS = ("objective_name", "objective_diverged", "objective_compile_time")
+NOT_METRICS = (
+    "objective_name", "objective_diverged", "objective_compile_time", "objective_spent_samples",
+    "objective_spent_seconds",
+)  # fmt: skip
 TITLES = {
     "objective_value": "squared stationarity  ‖∇h(x)‖²",
     "objective_h": "h(x) at the exact inner solution",

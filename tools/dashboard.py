@@ -14,7 +14,7 @@ from pathlib import Path
 
 import plotly
 
-from tools import write_utf8
+from tools import write_utf8, write_whole
 
 OUTPUTS = Path(__file__).parents[1] / "outputs"
 PLOTLY_URL = re.compile(r"https://cdn\.plot\.ly/plotly-[\d.]+\.min\.js")
@@ -31,7 +31,7 @@ def localise(folder):
         if new != text:
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(script, target)
-            page.write_text(new, encoding="utf-8")
+            write_whole(page, new)
             changed.append(page)
     return changed
 

@@ -22,7 +22,7 @@ from benchmark_utils.running.host import HostSolver
 from benchmark_utils.running.rules import Rules
 from benchmark_utils.running.search_space import Choice, start_of
 from benchmark_utils.running.start import put_at_start
-from tools import docstrings, write_utf8
+from tools import docstrings, write_utf8, write_whole
 
 ROOT = Path(__file__).parents[1]
 GUIDE, SOLVERS = ROOT / "docs" / "add_a_solver.md", ROOT / "docs" / "solvers.md"
@@ -243,7 +243,7 @@ def main(arguments):
     if unknown:
         raise SystemExit(f"neither a document nor a solver file: {', '.join(sorted(unknown))}")
     if "guide" in arguments or not arguments:
-        GUIDE.write_text(guide(), encoding="utf-8")
+        write_whole(GUIDE, guide())
     if stems or "solvers" in arguments or not arguments:
         known = read_entries(SOLVERS.read_text(encoding="utf-8")) if stems and SOLVERS.exists() else {}
         entries = {}
@@ -251,7 +251,7 @@ def main(arguments):
             keep = stems and stem not in stems and cls.name in known
             entries[stem] = known[cls.name] if keep else entry(stem, cls)
             print(f"{cls.name}: {'kept' if keep else 'measured'}", flush=True)
-        SOLVERS.write_text(page(entries.values()), encoding="utf-8")
+        write_whole(SOLVERS, page(entries.values()))
 
 
 if __name__ == "__main__":

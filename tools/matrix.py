@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmark_utils.running.start import put_at_start
-from tools import docs, problem_cards, write_utf8
+from tools import docs, problem_cards, write_utf8, write_whole
 
 PAGE = Path(__file__).parents[1] / "docs" / "matrix.md"
 BACKENDS = ("jax", "torch")
@@ -124,7 +124,7 @@ def main(chosen):
             print(f"{name}: left as it is. {error}")
             continue
         table = dict(sorted(table.items(), key=lambda item: (order.index(item[0][0]), item[0][1])))
-        PAGE.write_text(page(table), encoding="utf-8")
+        write_whole(PAGE, page(table))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchopt.benchmark import Benchmark
 
 from benchmark_utils.evaluation import constants
-from tools import write_utf8
+from tools import write_utf8, write_whole
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "problems.md"
@@ -79,7 +79,7 @@ def main(chosen):
         except SystemExit as error:  # its data cannot be had
             print(f"{name}: left as it is. {error}")
             continue
-        PAGE.write_text("\n".join([HEADER, *(page[call] for call in sorted(page))]), encoding="utf-8")
+        write_whole(PAGE, "\n".join([HEADER, *(page[call] for call in sorted(page))]))
         print(f"{name}: written")
 
 

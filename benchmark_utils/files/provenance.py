@@ -1,10 +1,13 @@
 """The record of what a run depended on, stored with every run."""
 
 import importlib.metadata
+import multiprocessing
 import os
 import platform
 import subprocess
 from pathlib import Path
+
+import psutil
 
 PACKAGES = ("benchopt", "numpy", "scipy", "scikit-learn", "jax", "jaxlib", "torch", "array-api-compat")
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS")
@@ -27,7 +30,26 @@ def _git(*arguments):
     return out.stdout.strip()
 
 
-def environment(problem, seed, run_facts):
+def n_workers():
+    """Return how many processes of this run compute on this machine at the same time: 1 without ``-j``.
+
+    The workers of joblib and of Dask are children of one process, started by the same command but for its numbers.
+    """
+    if multiprocessing.current_process().name == "MainProcess":
+        return 1
+    try:
+        me = psutil.Process()
+        return max(1, sum(_alike(child.cmdline(), me.cmdline()) for child in me.parent().children()))
+    except psutil.Error:  # one of them has just ended
+        return 1
+
+
+def _alike(command, other):
+    numberless = lambda words: [word.split("(")[0] for word in words[:3]]
+    return numberless(command) == numberless(other)
+
+
+def environment(problem, seed, run_facts, workers=1):
     """Return the environment record: versions, machine, settings, git state, data hashes and seeds.
 
     Parameters
@@ -37,11 +59,16 @@ def environment(problem, seed, run_facts):
         Seed of the repetition.
     run_facts : dict
         What the solver knows: backend, device, precision, matmul precision, framework version.
+    workers : int
+        How many processes of the run share the machine, see `n_workers`.
     """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
+        "cpus_allowed": len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else None,
+        "load_at_the_end": psutil.getloadavg()[0],
+        "workers": workers,
         "versions": {package: _version(package) for package in PACKAGES},
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "git_commit": _git("rev-parse", "HEAD"),

@@ -90,10 +90,15 @@ class WholeFiles:
     """
 
     def __init__(self, parquet):
-        self._parquet = parquet
+        self._parquet, self._read = parquet, set()
 
     def __getattr__(self, name):
         return getattr(self._parquet, name)
+
+    def read_table(self, path, **options):
+        """Read a table; benchopt writes a file anew only after it has read it."""
+        self._read.add(Path(path))
+        return self._parquet.read_table(path, **options)
 
     def write_table(self, table, path, **options):
         """Write a table; a file that cannot be written for the first time goes to the temporary folder instead."""
@@ -101,23 +106,44 @@ class WholeFiles:
         try:
             self._write(table, path, options)
         except OSError as error:
-            if path.exists():
+            if path in self._read:
                 raise  # benchopt says what it was about; the file is as it was
-            other = Path(tempfile.gettempdir()) / path.name
             why = f"\n{path} could not be written ({error})"
+            folder = None
             try:
-                self._write(table, other, options)
+                folder = Path(tempfile.mkdtemp(prefix="benchopt-"))
+                self._write(table, folder / path.name, options)
             except OSError:
+                if folder is not None:
+                    folder.rmdir()
                 raise SystemExit(f"{why}. {how_to_collect(command() or ['run', '.'])}") from error
-            raise SystemExit(f"{why}; the results are in {other}.") from error
+            raise SystemExit(f"{why}; the results are in {folder / path.name}.") from error
 
     def _write(self, table, path, options):
+        path.parent.mkdir(parents=True, exist_ok=True)  # it may have been deleted since the run began
         beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             self._parquet.write_table(table, beside, **options)
-            os.replace(beside, path)
+            self._rename(beside, path)
         finally:
             beside.unlink(missing_ok=True)
+
+    def _rename(self, beside, path):
+        """Rename a file; one of another run, that has come to bear the name meanwhile, is not overwritten."""
+        name, number = path, 0
+        while path not in self._read:
+            try:
+                os.link(beside, name)
+            except FileExistsError:
+                number += 1
+                name = path.with_name(f"{path.stem}_{number}{path.suffix}")
+                continue
+            except OSError:  # a file system without links
+                break
+            if number:
+                print(f"Another run has written {path}; these results are in {name}.", file=sys.stderr)
+            return
+        os.replace(beside, name)
 
 
 def keep_files_whole():

@@ -3,8 +3,11 @@
 #: Prefix of the parameter columns of each part of a result's name.
 PREFIX = {"solver_name": "p_solver_", "dataset_name": "p_dataset_", "objective_name": "p_obj_"}
 
-#: Columns that say which runs a row belongs to, besides its names: runs of two seeds or machines are never averaged.
-IDENTITY = {"base_seed": "seed", "system-processor": "machine", "version-cuda": "cuda"}
+#: Columns that say which runs a row belongs to, besides its names: runs of two seeds or machines are never averaged,
+#: nor are those that had a machine to themselves and those that shared it.
+IDENTITY = {
+    "base_seed": "seed", "system-processor": "machine", "version-cuda": "cuda", "objective_n_workers": "workers",
+}  # fmt: skip
 
 
 def short_names(df, part="solver_name"):

@@ -119,11 +119,22 @@ def test_a_result_that_does_not_fit_goes_elsewhere_or_a_sentence_tells_how_to_co
     monkeypatch.setattr(guard.tempfile, "tempdir", str(tmp_path / "room"))
     with pytest.raises(SystemExit, match="the results are in .*room"):
         save_results(table, tmp_path / "full" / "a.parquet")
-    assert list(read_results(tmp_path / "room" / "a.parquet")["a"]) == [1, 2]
+    (path,) = (tmp_path / "room").glob("*/a.parquet")
+    assert list(read_results(path)["a"]) == [1, 2]
     monkeypatch.setattr(guard.tempfile, "tempdir", str(tmp_path / "full_too"))
     with pytest.raises(SystemExit, match="benchopt run . -d simulated -s SOBA --collect"):
         save_results(table, tmp_path / "full" / "a.parquet")
     assert not [*(tmp_path / "full").iterdir(), *(tmp_path / "full_too").iterdir()], "nothing torn is left"
+
+
+def test_two_runs_that_save_at_once_under_one_name_keep_both_files(monkeypatch, tmp_path, table, capsys):
+    use(monkeypatch)
+    monkeypatch.setattr("benchopt.results.uniquify_fname", lambda path: path)  # both have looked, neither has written
+    for values in ([1], [2], [3]):
+        save_results(pd.DataFrame({"a": values, "run_date": "today"}), tmp_path / "new" / "a.parquet")
+    found = {path.name: list(read_results(path)["a"]) for path in (tmp_path / "new").iterdir()}
+    assert found == {"a.parquet": [1], "a_1.parquet": [2], "a_2.parquet": [3]}
+    assert "a_2.parquet" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------- signals

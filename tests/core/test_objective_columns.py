@@ -90,7 +90,7 @@ class ByHand:
         return B @ x + C @ z + e - self.G[2] @ adjoint
 
 
-def expected(problem, z, x, d_x, x_before, counts, n_iter, compile_time, hyper_parameters, **_):
+def expected(problem, z, x, d_x, x_before, counts, n_iter, seconds, compile_time, hyper_parameters, **_):
     """Return all columns of a row on the quadratic; the accuracy of the evaluator is compared apart."""
     by_hand = ByHand(problem)
     gradient, before = by_hand.gradient(x), by_hand.gradient(x_before)
@@ -113,6 +113,9 @@ def expected(problem, z, x, d_x, x_before, counts, n_iter, compile_time, hyper_p
         **{f"n_{name}": counts[name] for name in ORACLES},
         "n_samples": 3 + 50 + 700 + 11_000 + 130_000 + 1_700_000,
         "n_iter": n_iter,
+        "n_workers": 1,
+        "spent_samples": 0,
+        "spent_seconds": seconds / 5,
         "compile_time": compile_time,
         "diverged": 0,
         **{f"hp_{name}": number for name, number in hyper_parameters.items()},

@@ -23,6 +23,9 @@ VALUES = "tests/core/test_values_of_a_run.py"
 BAD = "tests/core/test_bad_input.py -k "
 RESUME = "tests/contract/test_resume.py -k soba-torch"
 JOURNALS = "tests/core/test_journal.py"
+LONG = "tests/core/test_long_runs.py -k "
+GUARD = "benchmark_utils/running/guard.py"
+GUARDED = "tests/core/test_guard.py -k "
 IDLE = "tests/core/test_idle_members.py -k jax"
 SWEEPS = "tests/contract/test_sweep.py -k '[soba]'"
 HOST = "tests/contract/test_host_solvers.py -k "
@@ -96,8 +99,31 @@ FAULTS = (
     ),
     Fault(
         "run.overshoot_where_costs_grow", RUN,
-        "each = max(used / state.n_iter, recent)", "each = used / state.n_iter", BUDGETS,
+        "max(used / state.n_iter, recent)", "used / state.n_iter", BUDGETS + " -k stairs",
     ),
+    Fault(
+        "run.all_that_is_left_at_once", RUN,
+        "LAUNCHED_SHARE, LAST_SHARE = 1 / 3", "LAUNCHED_SHARE, LAST_SHARE = 1", BUDGETS + " -k 'linear or slower'",
+    ),
+    Fault("run.launches_of_any_length", RUN, "min(n, state.n_iter, math", "min(n, math", BUDGETS + " -k stairs"),
+    Fault(
+        "jax.counter_of_32_bits", "benchmark_utils/backends/jax/arrays.py",
+        "jnp.int64(0), self.device", "jnp.int32(0), self.device", LONG + "'32_bits and jax'",
+    ),
+    Fault("solver.keeps_its_program", SOLVER, "before.release()", "pass", LONG + "'frees and torch'"),
+    Fault(
+        "solver.freed_while_in_use", SOLVER, "if journal is not None:  # benchopt's", "if True:  # benchopt's",
+        LONG + "'in_turn and torch'",
+    ),
+    # ------------------------------------------------------------------ guard
+    Fault("guard.written_in_place", GUARD, 'f".{path.name}.{os.getpid()}.tmp"', "path.name", GUARDED + "as_it_was"),
+    Fault("guard.other_run_overwritten", GUARD, "while path not in self._read:", "while False:", GUARDED + "at_once"),
+    Fault("guard.not_called_again", GUARD, "if name in NOT_COLLECTED:", "if False:", GUARDED + "collected_by"),
+    Fault(
+        "guard.forced_stay_forced", GUARD, 'if name in ("-f", "--force-solver"):', "if False:",
+        GUARDED + "collected_by",
+    ),
+    Fault("guard.workers_too", GUARD, ' == "MainProcess" else None', " else None", GUARDED + "only_the_process"),
     Fault(
         "run.status_lost", RUN, "launched.n_done, status,", 'launched.n_done, "running",',
         BUDGETS,
