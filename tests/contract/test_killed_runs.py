@@ -38,14 +38,14 @@ rows = []
 
 def callback():
     rows.append(objective.evaluate_result(**solver.get_result()))
-    (folder / "alive").write_text(str(len(rows)))
+    (folder / "alive").write_text(str(len(rows)), encoding="utf-8")
     time.sleep(slow)
     return True
 
 solver.run(callback)
 for row in rows:
     row.pop("compile_time")
-(folder / "rows.json").write_text(json.dumps(rows))
+(folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
 """
 
 
@@ -75,7 +75,7 @@ def test_killed_at_random_moments_a_run_records_what_an_uninterrupted_one_does(t
             process.send_signal(signal.SIGKILL)
             kills += 1
         process.wait(timeout=300)
-    expected, got = (json.loads((folder / "rows.json").read_text()) for folder in (whole, killed))
+    expected, got = (json.loads((folder / "rows.json").read_text(encoding="utf-8")) for folder in (whole, killed))
     assert kills >= KILLS / 2, "the run ended before it was killed often enough to tell"
     assert json.dumps(got) == json.dumps(expected)
     assert not list(killed.glob("*.pkl")), "the file of a finished run is deleted"

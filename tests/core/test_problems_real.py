@@ -196,7 +196,7 @@ def test_memory_of_soba_on_20_newsgroups_stays_under_2_gib(framework):
     helpers.dataset_problem("newsgroups20")
     assert sp.issparse(helpers.dataset_problem("newsgroups20").evaluator.A)
     text = RUN.format(root=str(helpers.ROOT), backend=framework)
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, encoding="utf-8", timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout.splitlines()[-1])
     assert len(record["rows"]) >= 3

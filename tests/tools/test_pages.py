@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 import helpers
 from benchmark_utils.files.provenance import environment
 from benchmark_utils.statistics.labels import short_names
-from tools.summary import summary
+from benchmark_utils.statistics.table import summary
 
 PLOT = helpers.load(helpers.ROOT / "plots" / "bilevel_curves.py")
 
@@ -66,7 +66,7 @@ def test_labels_tell_configurations_apart_and_nothing_else():
 
 @pytest.mark.parametrize("path", sorted((helpers.ROOT / "configs").rglob("*.yml")), ids=lambda path: path.name)
 def test_run_configurations_name_what_exists(path):
-    config = yaml.safe_load(path.read_text())
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
     benchmark = Benchmark(helpers.ROOT)
     if "solver" in config:
         assert benchmark.check_solver_patterns(config["solver"])
@@ -75,7 +75,7 @@ def test_run_configurations_name_what_exists(path):
 
 
 def test_dashboard_opens_on_stationarity_against_samples():
-    config = yaml.safe_load((helpers.ROOT / "config.yml").read_text())
+    config = yaml.safe_load((helpers.ROOT / "config.yml").read_text(encoding="utf-8"))
     first = next(iter(config["plot_configs"].values()))
     assert first["plot_kind"] == config["plots"][0] == "bilevel_curves"
     assert first["bilevel_curves_metric"] == "objective_value"
