@@ -15,7 +15,7 @@ from benchmark_utils.terms.penalties import ExpRidge
 START = -2.0
 
 
-def split_table(name, features, labels, *, validation=0.2, test=0.2, scale=True, seed=0):
+def split_table(name, features, labels, *, validation=0.2, test=0.2, scale=True, signs=True, seed=0):
     """Number the classes, split the rows class by class at random and scale the features.
 
     Parameters
@@ -25,13 +25,15 @@ def split_table(name, features, labels, *, validation=0.2, test=0.2, scale=True,
     features : array_like or sparse matrix of shape (n, p)
         Of any numeric type and sparse format.
     labels : array_like of shape (n,) or (n, 1)
-        Of any type: the smallest of two labels becomes -1 and the other +1; of more, the k-th becomes the k-th unit
+        Of any type: the smaller of two labels becomes -1 and the other +1; of more, the k-th becomes the k-th unit
         vector.
     validation, test : float
         Shares of each class, rounded to at least one row; without test rows where ``test`` is 0.
     scale : bool
         Whether dense features get mean 0 and deviation 1 on the training rows, and sparse ones, which stay sparse, are
         divided by their largest absolute training value.
+    signs : bool
+        False: two labels become unit vectors too, as networks want them.
     seed : int
 
     Returns
@@ -57,7 +59,7 @@ def split_table(name, features, labels, *, validation=0.2, test=0.2, scale=True,
     if reason is not None:
         raise NotBuilt(reason)
     ids = _stratified(name, codes, classes, validation, test, np.random.default_rng(seed))
-    targets = 2.0 * codes - 1 if len(classes) == 2 else one_hot(codes, len(classes))
+    targets = 2.0 * codes - 1 if signs and len(classes) == 2 else one_hot(codes, len(classes))
     splits = {split: (A[rows], targets[rows]) for split, rows in ids.items()}
     if scale:
         of_train = _scaler(splits["train"][0])

@@ -1,11 +1,9 @@
 """Exact solutions for terms that state their value only: derivatives by automatic differentiation, in float64."""
 
-import importlib.util
-
 import numpy as np
 import scipy.sparse as sp
 
-from benchmark_utils.backends import get_backend
+from benchmark_utils.backends import get_backend, why_unavailable
 from benchmark_utils.evaluation.solution import Solution
 from benchmark_utils.problem.not_built import NotBuilt
 from benchmark_utils.problem.variables import unflatten
@@ -47,7 +45,7 @@ class SmoothEvaluator:
         """Return the backend, with the rows on it; the framework is imported by the first solution."""
         if self._bk is None:
             # Eager torch is the faster one where nothing is compiled.
-            framework = "torch" if importlib.util.find_spec("torch") else "jax"
+            framework = "torch" if why_unavailable("torch") is None else "jax"
             self._bk = bk = get_backend(framework, "cpu", "float64")
             self._on_device = {}
             for split, rows in self.rows.items():

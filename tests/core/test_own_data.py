@@ -222,6 +222,11 @@ def test_a_table_is_split_class_by_class_and_scaled_by_its_training_rows():
     assert (np.diff(ordered) < 0).any(), "rows of one split are in random order"
 
 
+def test_two_classes_are_unit_vectors_for_networks():
+    signs, rows = (split_table("mine", X, Y, signs=s)[0]["train"][1] for s in (True, False))
+    assert_array_equal(rows, one_hot((signs + 1) / 2, 2))
+
+
 def test_sparse_tables_stay_sparse():
     splits, _ = split_table("mine", sp.lil_array(X), Y)
     rows = splits["train"][0]

@@ -24,11 +24,15 @@ def cells(row):
     return [float(value[1:]) if re.fullmatch(r"~\d+", value) else value for value in values]
 
 
-def test_guide_shows_the_files_as_they_are():
-    assert "<!-- begin solvers/template_solver.py -->" in docs.GUIDE.read_text(encoding="utf-8"), (
-        "the markers of the template are gone"
-    )
-    assert docs.guide() == docs.GUIDE.read_text(encoding="utf-8"), REMEDY
+SHOWN = {"add_a_solver": ["solvers/template_solver.py"]}
+SHOWN["add_a_problem"] = ["datasets/template_dataset.py", "datasets/template_problem.py"]
+
+
+@pytest.mark.parametrize("path", docs.GUIDES, ids=lambda path: path.stem)
+def test_guides_show_the_files_as_they_are(path):
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r"<!-- begin (\S+) -->", text) == SHOWN[path.stem], "the markers of the templates are gone"
+    assert docs.guide(path) == text, REMEDY
 
 
 def test_page_lists_every_solver_in_order():
