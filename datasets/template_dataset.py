@@ -3,6 +3,7 @@ from benchopt import BaseDataset
 from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.builders.own_data import penalty_selection
 from benchmark_utils.files.tables import read_table
+from benchmark_utils.problem.parameters import NumericParameters
 
 # Your file: CSV (with a header or without), LIBSVM (.svm), NumPy (.npz with X and y) or a sparse
 # matrix saved by scipy.sparse.save_npz. A relative path starts at the root of the project.
@@ -12,7 +13,7 @@ FILE = "data/mine.csv"
 LABEL = -1
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """My data: one ridge penalty a feature of a logistic or multinomial regression is learned.
 
     Say here what the rows and the labels are and where they come from.

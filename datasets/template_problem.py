@@ -7,6 +7,7 @@ from sklearn.datasets import load_diabetes
 from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.evaluation.smooth import SmoothEvaluator
 from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.parameters import NumericParameters, seed
 from benchmark_utils.problem.problem import Problem
 from benchmark_utils.terms.term import Term
 
@@ -31,7 +32,7 @@ class Robust(Term):
         return 0.5 * xp.sum(xp.exp(x) * z * z) if self.penalised else 0
 
 
-class Dataset(BaseDataset):
+class Dataset(NumericParameters, BaseDataset):
     """Robust regression on scikit-learn's diabetes data: one ridge penalty a feature is learned."""
 
     name = "template_problem"
@@ -40,6 +41,9 @@ class Dataset(BaseDataset):
 
     @skipped_if_not_built
     def get_data(self):
+        reason = seed("seed", self.seed)  # a sentence, or None
+        if reason is not None:
+            return dict(problem=None, reason=reason)
         features, targets = load_diabetes(return_X_y=True, scaled=False)
         order = np.random.default_rng(self.seed).permutation(len(targets))
         features, targets = features[order], targets[order]

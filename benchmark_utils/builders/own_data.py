@@ -9,6 +9,7 @@ from benchmark_utils.problem.arrays import as_floats, why_not_finite
 from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.not_built import NotBuilt
 from benchmark_utils.problem.parameters import number
+from benchmark_utils.problem.parameters import seed as seeds
 from benchmark_utils.terms.penalties import ExpRidge
 
 #: Start of every log-penalty: exp(-2) = 0.135.
@@ -49,6 +50,7 @@ def split_table(name, features, labels, *, validation=0.2, test=0.2, scale=True,
         If a share is no share, a class has too few rows, or the data are not what is asked for.
     """
     reason = number("validation", validation, above=0, below=1) or number("test", test, least=0, below=1 - validation)
+    reason = reason or seeds("seed", seed)
     if reason is not None:
         raise NotBuilt(reason)
     A = as_floats(features, f"the features of {name}")

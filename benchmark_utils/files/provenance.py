@@ -35,6 +35,8 @@ def _git(*arguments):
 def environment(problem, seed, run_facts):
     """Return the environment record: versions, machine, settings, git state, data hashes and seeds.
 
+    Outside a git checkout, as in an archive of the project, ``git_commit`` and ``git_dirty`` are None.
+
     Parameters
     ----------
     problem : Problem
@@ -43,6 +45,7 @@ def environment(problem, seed, run_facts):
     run_facts : dict
         What the solver knows: backend, device, precision, matmul precision, framework version.
     """
+    changes = _git("status", "--porcelain")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -50,7 +53,7 @@ def environment(problem, seed, run_facts):
         "versions": {package: _version(package) for package in PACKAGES},
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
+        "git_dirty": None if changes is None else bool(changes),
         "data_hashes": problem.card.hashes,
         "data_seed": problem.data_seed,
         "seed": seed,
