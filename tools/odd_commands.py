@@ -20,7 +20,7 @@ import pandas as pd
 import yaml
 from benchopt.utils.parametrized_name_mixin import _extract_options
 
-from tools import classes
+from tools import classes, write_utf8
 from tools.odd_values import VALUES, Trial, places
 
 #: Folder -> what benchopt calls it in a configuration, the option, and the plain one that must be in the results.
@@ -91,7 +91,7 @@ def outcome(folder, trials, as_yaml):
             config.write_text(text, encoding="utf-8")
             arguments += ["--config", str(config)]
         done = subprocess.run(
-            [sys.executable, "-m", "benchopt", *arguments], cwd=classes.ROOT, capture_output=True, text=True,
+            [sys.executable, "-m", "benchopt", *arguments], cwd=classes.ROOT, capture_output=True, encoding="utf-8",
             encoding="utf-8", check=False,
         )  # fmt: skip
         said = done.stdout + done.stderr
@@ -124,4 +124,5 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    write_utf8()
     sys.exit(main(sys.argv[1:]))

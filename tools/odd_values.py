@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from tools import classes
+from tools import classes, write_utf8
 
 #: Processor seconds, seconds on the wall (for a process that sleeps) and bytes of a worker while it tries one value.
 LIMIT_SECONDS, LIMIT_WALL, LIMIT_BYTES = 5.0, 300.0, 2e9
@@ -292,4 +292,5 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    write_utf8()
     sys.exit(main(sys.argv[1:]))

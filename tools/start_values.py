@@ -17,6 +17,7 @@ import time
 from benchopt.benchmark import Benchmark
 
 from benchmark_utils.running.start import put_at_start
+from tools import write_utf8
 from tools.classes import ROOT, solver_classes
 
 DATASETS = ("simulated", "breast_cancer", "digits_cleaning")
@@ -84,4 +85,5 @@ def main(words):
 
 
 if __name__ == "__main__":
+    write_utf8()
     sys.exit(main(sys.argv[1:]))

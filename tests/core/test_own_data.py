@@ -1,6 +1,7 @@
 """Data of one's own: every odd array, label and file is converted as documented, or refused with one sentence."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,11 @@ from benchmark_utils.builders.classification import hyper_cleaning, regularisati
 from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.builders.own_data import penalty_selection, split_table
 from benchmark_utils.files.labels import encode, one_hot, signs
+from benchmark_utils.files.names import why_twice
 from benchmark_utils.files.tables import read_table
 from benchmark_utils.problem.not_built import NotBuilt
 from benchmark_utils.problem.problem import Problem
+from benchmark_utils.running.solver import BackendSolver
 from benchmark_utils.terms.penalties import ExpRidge
 from benchmark_utils.terms.quadratic import Quadratic
 
@@ -91,6 +94,7 @@ def test_duplicate_entries_of_a_sparse_matrix_are_summed_and_the_users_own_stays
     rows = sp.vstack([twice] * 30, format="csr")
     before = rows.data.copy()
     features = Problem(**fields(splits={"train": {"features": rows}, "validation": {"features": rows}})).rows("inner")
+    assert features["features"].nnz == 90, "evaluators look at entries"
     assert_array_equal(features["features"].toarray()[:3], twice.toarray())
     assert_array_equal(rows.data, before)
 
@@ -109,8 +113,10 @@ def test_arrays_that_are_no_numbers_or_not_finite_are_refused_with_their_place()
         "5, column 2 (counted from 0); clean the data, or delete a file that was fetched so that it is fetched again."
     )
     broken = sp.lil_array(X)
-    broken[71, 1] = np.inf
-    assert "the first (inf) at row 1, column 1" in refused(binary, broken)
+    for column in (0, 1):
+        broken[71, column] = np.inf  # row 1 of the second split
+        broken[71, 1 - column] = 1.0
+        assert f"the first (inf) at row 1, column {column}" in refused(binary, broken)
     assert "has 'a' at row 0, column 0; it must hold numbers only" in refused(binary, np.full((N, P), "a", object))
     assert "must hold real numbers" in refused(binary, np.full((N, P), "a"))
     assert "must hold real numbers" in refused(binary, X + 1j)
@@ -398,14 +404,12 @@ def test_a_problem_typed_by_hand_is_checked_before_any_solver_runs():
 def test_a_problem_is_checked_once(monkeypatch):
     problem = Problem(**fields())
     assert problem.check(xp) is None
-    monkeypatch.setattr("benchmark_utils.problem.problem.why_not_usable", lambda *_: "again")
+    monkeypatch.setattr(sys.modules[Problem.__module__], "why_not_usable", lambda *_: "again")
     assert problem.check(xp) is None
 
 
 # ---------------------------------------------------------------------- two of one name
 def test_two_files_of_one_name_are_refused_and_both_are_named(tmp_path):
-    from benchmark_utils.files.names import why_twice
-
     text = 'class {cls}:\n    """name = "Other" is no name."""\n\n    name = {name!r}\n'
     for folder, cls in (("solvers", "Solver"), ("datasets", "Dataset")):
         (tmp_path / folder).mkdir()
@@ -427,10 +431,7 @@ def test_two_files_of_one_name_are_refused_and_both_are_named(tmp_path):
 
 
 def test_solvers_and_data_sets_of_one_name_are_skipped(monkeypatch):
-    import benchmark_utils.builders.data_set as decorator
-    import benchmark_utils.running.solver as solvers
-
-    for module in (solvers, decorator):
+    for module in (sys.modules[BackendSolver.__module__], sys.modules[skipped_if_not_built.__module__]):
         monkeypatch.setattr(module, "why_twice", lambda cls: f"{cls.name} is there twice.")
     soba = helpers.solver_classes()["soba"]
     assert helpers.why_skipped(soba, helpers.small_quadratic()) == "SOBA is there twice."

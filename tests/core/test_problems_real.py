@@ -147,7 +147,7 @@ def test_noise_depends_on_the_seed_alone(monkeypatch):
     ("parameters", "sentence"),
     [
         ({"version": "other"}, "version is 'other'; choose one of dagreou, ji."),
-        ({"corruption": 1.5}, "corruption is 1.5; it must lie between 0 and 1."),
+        ({"corruption": 1.5}, "corruption is 1.5; it must be a number above 0 and below 1."),
     ],
 )
 def test_bad_parameters_are_refused_by_name(parameters, sentence):
@@ -173,6 +173,7 @@ def test_ji_labels_are_shifted_or_replaced_at_the_same_rows(monkeypatch):
     assert np.sum(shift != true) == 8000, "a shifted label is wrong"
     assert abs(np.sum(uniform != true) - 0.9 * 8000) < 150, "a tenth of the uniform draws is right"
     assert not (uniform != true)[shift == true].any()
+    assert np.bincount(uniform[shift != true], minlength=10).min() > 650, "each class is drawn, 0 too"
     assert (noisy("dagreou", "as_published") == noisy("dagreou", "uniform")).all()
     assert noisy("dagreou", "shift") == "noise is 'shift'; choose one of as_published, uniform."
 
