@@ -91,7 +91,7 @@ def outcome(folder, trials, as_yaml):
             config.write_text(text, encoding="utf-8")
             arguments += ["--config", str(config)]
         done = subprocess.run(
-            [sys.executable, "-m", "benchopt", *arguments], cwd=classes.ROOT, capture_output=True, encoding="utf-8",
+            [sys.executable, "-m", "benchopt", *arguments], cwd=classes.ROOT, capture_output=True, text=True,
             encoding="utf-8", check=False,
         )  # fmt: skip
         said = done.stdout + done.stderr

@@ -166,7 +166,7 @@ def work(connection):
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Programs run briefly: quick compilation, as in the tests.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
-    log = open(os.devnull, "w")
+    log = open(os.devnull, "w", encoding="utf-8")
     sys.stdout = sys.stderr = log
     load_nothing()
     bench = Bench()
