@@ -54,9 +54,9 @@ class Objective(NumericParameters, BaseObjective):
         return Rules.read(**{name: getattr(self, name) for name in names})
 
     def skip(self, problem, reason=None):
-        """Skip a data set that could not be had, data that are not numbers, or rules that cannot be right."""
+        """Skip a data set that could not be had or cannot be used, or rules that cannot be right."""
         if problem is not None:
-            reason = self._rules().why_bad() or self._why_endless() or problem.check()
+            reason = self._rules().why_bad() or self._why_endless() or problem.check(xp)
         return reason is not None, reason
 
     def _why_endless(self):

@@ -5,6 +5,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from benchmark_utils.builders.classification import regularisation
+from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.parameters import NumericParameters, seed
 from benchmark_utils.terms.penalties import ExpRidge
@@ -20,6 +21,7 @@ class Dataset(NumericParameters, BaseDataset):
     parameters = {"seed": [0]}
     requirements = ["numpy", "scikit-learn"]
 
+    @skipped_if_not_built
     def get_data(self):
         reason = seed("seed", self.seed)
         if reason is not None:

@@ -6,7 +6,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from benchmark_utils.builders.classification import regularisation
-from benchmark_utils.files.fetch import DataUnavailable, fetch
+from benchmark_utils.builders.data_set import skipped_if_not_built
+from benchmark_utils.files.fetch import fetch
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.parameters import NumericParameters, seed
@@ -43,14 +44,12 @@ class Dataset(NumericParameters, BaseDataset):
     def prepare(self):
         fetch(**FILE)
 
+    @skipped_if_not_built
     def get_data(self):
         reason = seed("seed", self.seed)
         if reason is not None:
             return dict(problem=None, reason=reason)
-        try:
-            features, labels = read()
-        except DataUnavailable as error:
-            return dict(problem=None, reason=str(error))
+        features, labels = read()
         stream = np.random.RandomState(self.seed)  # both splits from one legacy stream, as published
         rest, test, y_rest, y_test = train_test_split(features, labels, test_size=0.2, random_state=stream)
         train, val, y_train, y_val = train_test_split(rest, y_rest, test_size=0.2, random_state=stream)

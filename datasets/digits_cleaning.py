@@ -4,6 +4,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from benchmark_utils.builders.classification import hyper_cleaning
+from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.parameters import NumericParameters, number, seed, some_wrong
@@ -20,6 +21,7 @@ class Dataset(NumericParameters, BaseDataset):
     parameters = {"corruption": [0.5], "ridge": [0.01], "seed": [0]}
     requirements = ["numpy", "scikit-learn"]
 
+    @skipped_if_not_built
     def get_data(self):
         reason = (
             number("corruption", self.corruption, above=0, below=1)

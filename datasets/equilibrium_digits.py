@@ -2,6 +2,7 @@ import numpy as np
 from benchopt import BaseDataset
 
 from benchmark_utils.backends.numpy import xp
+from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.evaluation.fixed_point import FixedPointEvaluator
 from benchmark_utils.files import digits
 from benchmark_utils.files.labels import one_hot
@@ -43,6 +44,7 @@ class Dataset(NumericParameters, BaseDataset):
     parameters = {"states": [16], "norm": [0.5], "scale": [0.1], "warm": [True], "seed": [0]}
     requirements = ["numpy", "scikit-learn"]
 
+    @skipped_if_not_built
     def get_data(self):
         reason = (
             number("states", self.states, least=1, most=1000, whole=True)

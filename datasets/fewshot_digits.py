@@ -2,6 +2,7 @@ import numpy as np
 from benchopt import BaseDataset
 
 from benchmark_utils.backends.numpy import xp
+from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.evaluation.multinomial import MultinomialEvaluator
 from benchmark_utils.files import digits
 from benchmark_utils.problem.card import Card
@@ -72,6 +73,7 @@ class Dataset(NumericParameters, BaseDataset):
     }  # fmt: skip
     requirements = ["numpy", "scikit-learn"]
 
+    @skipped_if_not_built
     def get_data(self):
         reason = (
             number("n_tasks", self.n_tasks, least=1, most=20000, whole=True)

@@ -6,8 +6,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from benchmark_utils.builders.classification import hyper_cleaning
+from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.files import mnist
-from benchmark_utils.files.fetch import DataUnavailable
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.parameters import NumericParameters, number, seed, some_wrong, word
@@ -15,7 +15,7 @@ from benchmark_utils.problem.parameters import NumericParameters, number, seed, 
 TRAIN, VALIDATION = 20000, 5000
 
 
-def dagreou(images, labels, corruption, seed):
+def dagreou(images, labels, corruption, seed, noise="uniform"):
     """Split, scale and corrupt as in Dagréou et al. 2022: labels replaced by uniform draws, pixels standardised.
 
     Returns
@@ -39,16 +39,20 @@ def dagreou(images, labels, corruption, seed):
     return (scale(train), y_train), (scale(val), y_val), noisy, scale
 
 
-def ji(images, labels, corruption, seed):
-    """Split, scale and corrupt as in Ji et al. 2021: labels always wrong, a column of ones for the intercept.
+def ji(images, labels, corruption, seed, noise="shift"):
+    """Split, scale and corrupt as Ji et al. 2021 mean to: once; a column of ones for the intercept.
 
-    Exactly ``floor(corruption TRAIN)`` labels are shifted by 1..9 modulo 10. See `dagreou` for what is returned.
+    Exactly ``floor(corruption TRAIN)`` labels are corrupted: shifted by 1..9 modulo 10 ("shift", always wrong), or
+    replaced by a uniform draw ("uniform"). See `dagreou` for what is returned.
     """
     stream = np.random.default_rng(seed)
     y_train = labels[:TRAIN]
     wrong = stream.permutation(TRAIN)[: math.floor(corruption * TRAIN + 1e-6)]
     noisy = y_train.copy()
-    noisy[wrong] = (noisy[wrong] + stream.integers(1, 10, size=len(wrong))) % 10
+    if noise == "shift":
+        noisy[wrong] = (noisy[wrong] + stream.integers(1, 10, size=len(wrong))) % 10
+    else:
+        noisy[wrong] = stream.integers(0, 10, size=len(wrong))
 
     def scale(rows):
         return np.hstack([(rows / 255 - mnist.MEAN) / mnist.DEVIATION, np.ones((len(rows), 1))])
@@ -56,11 +60,17 @@ def ji(images, labels, corruption, seed):
     return (scale(images[:TRAIN]), y_train), (scale(images[-VALIDATION:]), labels[-VALIDATION:]), noisy, scale
 
 
-#: Version -> (builder, coefficient of ‖z‖^2, initial x, standard deviation of the initial z)
+#: Version -> (builder, kinds of noise, coefficient of ‖z‖^2, initial x, standard deviation of the initial z)
 VERSIONS = {
-    "dagreou": (dagreou, 0.2, -2.0, 0.0),
-    "ji": (ji, 0.001, 0.0, (2 / 10) ** 0.5),
+    "dagreou": (dagreou, ("uniform",), 0.2, -2.0, 0.0),
+    "ji": (ji, ("shift", "uniform"), 0.001, 0.0, (2 / 10) ** 0.5),
 }
+
+#: What the page says of version "ji".
+NOT_REPRODUCIBLE = (
+    "the published curves cannot be reproduced: the released code corrupts the stored labels again at each call, so "
+    "that its noise accumulates (a share of .1 is .4 after five calls); here labels are corrupted once"
+)
 
 
 class Dataset(NumericParameters, BaseDataset):
@@ -68,31 +78,45 @@ class Dataset(NumericParameters, BaseDataset):
 
     Two published versions. ``dagreou``: random split, each label replaced with probability ``corruption`` by a
     uniform draw (.5, .7, .9 were published), 0.2 ‖z‖^2, standardised pixels, x = -2 at the start. ``ji``: the first
-    20,000 and last 5,000 images of the file, a share ``corruption`` of the labels wrong (.1, .2, .4 were published),
-    0.001 ‖z‖^2, an intercept, x = 0 and a random z at the start. Labels are corrupted once, by ``seed``.
+    20,000 and last 5,000 images of the file, a share ``corruption`` of the labels corrupted (.1, .2, .4 were
+    published), 0.001 ‖z‖^2, an intercept, x = 0 and a random z at the start. Labels are corrupted once, by ``seed``;
+    the released code of "ji" does so again at each call, so its noise accumulates and its published curves cannot be
+    reproduced.
+
+    Parameters
+    ----------
+    version : {"dagreou", "ji"}
+    corruption : float
+        Share of the training labels that is corrupted, between 0 and 1, not included.
+    noise : {"as_published", "shift", "uniform"}
+        How a label of "ji" is corrupted: shifted by 1..9 modulo 10, as the released code does, or replaced by a
+        uniform draw, which may be right, as one may read the paper. "as_published": "shift" for "ji". Labels of
+        "dagreou" are always replaced.
+    seed : int
+        Seed of the split and of the corruption.
     """
 
     name = "mnist_cleaning"
-    parameters = {"version": ["dagreou"], "corruption": [0.5], "seed": [32]}
+    parameters = {"version": ["dagreou"], "corruption": [0.5], "noise": ["as_published"], "seed": [32]}
     requirements = ["numpy", "scikit-learn", "filelock", "tqdm"]
 
     def prepare(self):
         mnist.fetch_files()
 
+    @skipped_if_not_built
     def get_data(self):
         reason = (
             word("version", self.version, VERSIONS)
             or number("corruption", self.corruption, above=0, below=1)
+            or word("noise", self.noise, ("as_published", *VERSIONS[self.version][1]))
             or seed("seed", self.seed)
         )
         if reason is not None:
             return dict(problem=None, reason=reason)
-        try:
-            images, labels, test_images, y_test = mnist.load()
-        except DataUnavailable as error:
-            return dict(problem=None, reason=str(error))
-        build, ridge, x_start, deviation = VERSIONS[self.version]
-        (train, y_train), (val, y_val), noisy, scale = build(images, labels, self.corruption, self.seed)
+        images, labels, test_images, y_test = mnist.load()
+        build, kinds, ridge, x_start, deviation = VERSIONS[self.version]
+        noise = kinds[0] if self.noise == "as_published" else self.noise
+        (train, y_train), (val, y_val), noisy, scale = build(images, labels, self.corruption, self.seed, noise)
         clean = noisy == y_train
         reason = some_wrong(self.corruption, clean)
         if reason is not None:
@@ -104,6 +128,8 @@ class Dataset(NumericParameters, BaseDataset):
             "clean_train": (train, one_hot(y_train, 10)),  # for the metrics only
         }
         p = train.shape[1] * 10
+        notes = [f"{int((~clean).sum()):,} of the {TRAIN:,} training labels are wrong"]
+        notes += [NOT_REPRODUCIBLE] if self.version == "ji" else []
         card = Card(
             title=f"MNIST hyper-cleaning ({self.version}, {self.corruption:g})",
             formula=f"G = 1/n sum_i sigmoid(x_i) CE(z; a_i, y_i) + {ridge} ‖z‖^2, F = 1/m sum_j CE(z; a_j, y_j)",
@@ -111,7 +137,7 @@ class Dataset(NumericParameters, BaseDataset):
             licence="CC BY-SA 3.0 as Keras's documentation states it; the mirror states none",
             splits={name: len(splits[name][1]) for name in ("train", "validation", "test")},
             hashes=mnist.FILES,
-            notes=f"{int((~clean).sum()):,} of the {TRAIN:,} training labels are wrong",
+            notes="; ".join(notes),
         )
         problem = hyper_cleaning(
             "mnist_cleaning", splits, clean=clean, ridge=ridge, n_classes=10, card=card,

@@ -3,6 +3,7 @@ from benchopt import BaseDataset
 from sklearn.metrics import roc_auc_score
 
 from benchmark_utils.backends.numpy import xp
+from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.files import digits
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
@@ -39,6 +40,7 @@ class Dataset(NumericParameters, BaseDataset):
     parameters = {"corruption": [0.5], "units": [16], "ridge": [0.001], "seed": [0]}
     requirements = ["numpy", "scikit-learn"]
 
+    @skipped_if_not_built
     def get_data(self):
         reason = (
             number("corruption", self.corruption, above=0, below=1)

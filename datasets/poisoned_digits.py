@@ -2,6 +2,7 @@ import numpy as np
 from benchopt import BaseDataset
 
 from benchmark_utils.backends.numpy import xp
+from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.evaluation.multinomial import MultinomialEvaluator
 from benchmark_utils.files import digits
 from benchmark_utils.files.labels import one_hot
@@ -43,6 +44,7 @@ class Dataset(NumericParameters, BaseDataset):
     parameters = {"poisoned": [0.2], "radius": [2.0], "ridge": [0.01], "seed": [0]}
     requirements = ["numpy", "scikit-learn"]
 
+    @skipped_if_not_built
     def get_data(self):
         reason = (
             number("poisoned", self.poisoned, least=1 / TRAIN, most=1)

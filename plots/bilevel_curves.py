@@ -4,7 +4,7 @@ import numpy as np
 from benchopt import BasePlot
 from pandas.api.types import is_numeric_dtype
 
-from benchmark_utils.statistics.labels import short_names, told_apart
+from benchmark_utils.statistics.labels import short_names, told_apart, whole_runs
 
 AXES = {
     "Oracle samples": "objective_n_samples",
@@ -79,6 +79,7 @@ class Plot(BasePlot):
     options = {"dataset": ..., "objective": ..., "metric": metrics, "x_axis": list(AXES)}
 
     def plot(self, df, dataset, objective, metric, x_axis):
+        df = whole_runs(df)
         names, identity = short_names(df), told_apart(df)
         df = df[(df.dataset_name == dataset) & (df.objective_name == objective)].fillna({c: "none" for c in identity})
         traces = []

@@ -1,4 +1,4 @@
-"""Write the generated documents: the files shown in docs/add_a_solver.md, and docs/solvers.md.
+"""Write the generated documents: the files shown in the guides docs/add_a_*.md, and docs/solvers.md.
 
 Usage: python -m tools.docs [guide] [solvers] [solver file stems ...]
 
@@ -25,7 +25,8 @@ from benchmark_utils.running.start import put_at_start
 from tools import docstrings, write_utf8, write_whole
 
 ROOT = Path(__file__).parents[1]
-GUIDE, SOLVERS = ROOT / "docs" / "add_a_solver.md", ROOT / "docs" / "solvers.md"
+GUIDES = [ROOT / "docs" / f"add_a_{what}.md" for what in ("solver", "problem")]
+SOLVERS = ROOT / "docs" / "solvers.md"
 
 #: Sizes of the quadratic on which costs are measured; multiples of the default batch of 64.
 N_INNER, N_OUTER, P, D = 640, 512, 12, 8
@@ -58,10 +59,10 @@ the run says so. A number given by the user always wins: `-s "SOBA[step_size=0.3
 """
 
 
-# ---------------------------------------------------------------------- the guide
-def guide():
-    """Return the text of the guide with the solver files between its markers as they are now."""
-    text = GUIDE.read_text(encoding="utf-8")
+# ---------------------------------------------------------------------- the guides
+def guide(path):
+    """Return the text of a guide with the files between its markers as they are now."""
+    text = path.read_text(encoding="utf-8")
     for path in re.findall(r"<!-- begin (\S+) -->", text):
         code = (ROOT / path).read_text(encoding="utf-8")
         included = f"<!-- begin {path} -->\n```python\n{code}```\n<!-- end {path} -->"
@@ -243,7 +244,8 @@ def main(arguments):
     if unknown:
         raise SystemExit(f"neither a document nor a solver file: {', '.join(sorted(unknown))}")
     if "guide" in arguments or not arguments:
-        write_whole(GUIDE, guide())
+        for path in GUIDES:
+            write_whole(path, guide(path))
     if stems or "solvers" in arguments or not arguments:
         known = read_entries(SOLVERS.read_text(encoding="utf-8")) if stems and SOLVERS.exists() else {}
         entries = {}

@@ -30,6 +30,7 @@ from benchmark_utils.running.start import put_at_start
 from benchmark_utils.running.sweep import Member, Sweep
 from benchmark_utils.terms.glm import GLM
 from benchmark_utils.terms.penalties import ExpRidge
+from tools import write_utf8
 
 N, M, D, B, T, Q = 49_990, 91_701, 22, 64, 10, 10
 
@@ -224,4 +225,5 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    write_utf8()
     main(sys.argv[1:])

@@ -20,7 +20,7 @@ import pandas as pd
 import yaml
 from benchopt.utils.parametrized_name_mixin import _extract_options
 
-from tools import classes
+from tools import classes, write_utf8
 from tools.odd_values import VALUES, Trial, places
 
 #: Folder -> what benchopt calls it in a configuration, the option, and the plain one that must be in the results.
@@ -130,4 +130,5 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    write_utf8()
     sys.exit(main(sys.argv[1:]))

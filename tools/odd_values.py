@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from tools import classes
+from tools import classes, write_utf8
 
 #: Processor seconds, seconds on the wall (for a process that sleeps) and bytes of a worker while it tries one value.
 LIMIT_SECONDS, LIMIT_WALL, LIMIT_BYTES = 5.0, 300.0, 2e9
@@ -166,7 +166,7 @@ def work(connection):
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Programs run briefly: quick compilation, as in the tests.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
-    log = open(os.devnull, "w")
+    log = open(os.devnull, "w", encoding="utf-8")
     sys.stdout = sys.stderr = log
     load_nothing()
     bench = Bench()
@@ -292,4 +292,5 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    write_utf8()
     sys.exit(main(sys.argv[1:]))

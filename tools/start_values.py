@@ -18,6 +18,7 @@ from benchopt.benchmark import Benchmark
 
 from benchmark_utils.running.search_space import start_of
 from benchmark_utils.running.start import put_at_start
+from tools import write_utf8
 from tools.classes import ROOT, solver_classes
 
 DATASETS = ("simulated", "breast_cancer", "digits_cleaning")
@@ -85,4 +86,5 @@ def main(words):
 
 
 if __name__ == "__main__":
+    write_utf8()
     sys.exit(main(sys.argv[1:]))

@@ -4,11 +4,15 @@ Two families: *regularisation* (x holds log-penalties, per feature or per class)
 weight for each training row, some of whose labels are wrong).
 """
 
+import math
+
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmark_utils.backends.numpy import xp
+from benchmark_utils.builders.rows import classification_rows
 from benchmark_utils.evaluation.glm import GLMEvaluator
+from benchmark_utils.problem.not_built import NotBuilt
 from benchmark_utils.problem.problem import Problem
 from benchmark_utils.terms.glm import GLM
 from benchmark_utils.terms.links import LINKS
@@ -22,8 +26,8 @@ def regularisation(name, splits, *, penalty, init, card, outer_size, n_classes=1
     ----------
     splits : dict
         ``{"train": (A, y), "validation": (A, y), "test": (A, y)}``; "test" may be absent. Binary labels are
-        -1 and +1, multi-class labels one-hot rows. Features may be scipy.sparse. Further splits are for the
-        metrics.
+        -1 and +1, multi-class labels one-hot rows; features any numbers, dense or scipy.sparse
+        (`rows.classification_rows` says what is refused). Further splits are for the metrics.
     penalty : penalties.ExpRidge
     init : callable
         ``init(rng) -> (z0, x0)``.
@@ -45,18 +49,21 @@ def hyper_cleaning(name, splits, *, clean, ridge, init, card, n_classes, **optio
     splits : dict
         As in `regularisation`; the training targets hold the corrupted labels.
     clean : bool array of shape (n,)
-        Whether the label of a training row is right; used by the AUC metric only.
+        Whether the label of a training row is right; used by the AUC metric only, which is NaN where all are alike.
     ridge : float
         Coefficient of ``‖z‖^2`` (not of its half).
     """
-    n = splits["train"][0].shape[0]
-    auc = lambda x: {"weights_auc": float(roc_auc_score(clean, x))}
+    n, clean = splits["train"][0].shape[0], np.asarray(clean, bool)
+    if clean.shape != (n,):
+        raise NotBuilt(f"clean of {name} has the shape {clean.shape}; it must say of each of {n} rows if it is clean.")
+    both = clean.any() and not clean.all()
+    auc = lambda x: {"weights_auc": float(roc_auc_score(clean, x)) if both else math.nan}
     return _classification(name, splits, Ridge(2 * ridge), True, init, card, n, n_classes, auc, options)
 
 
 def _classification(name, splits, penalty, weighted, init, card, outer_size, n_classes, outer_metrics, options):
     link = "logistic" if n_classes == 1 else "multinomial"
-    splits = {split: dict(zip(("features", "targets"), data, strict=True)) for split, data in splits.items()}
+    splits = classification_rows(name, splits, n_classes)
     inner = GLM(link, penalty, weighted, n_classes)
     outer = GLM(link, NoPenalty(), False, n_classes)
     n_features = splits["train"]["features"].shape[1]

@@ -4,6 +4,7 @@ import numpy as np
 
 from benchmark_utils.evaluation.quadratic import QuadraticEvaluator
 from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.not_built import NotBuilt
 from benchmark_utils.problem.problem import Problem
 from benchmark_utils.terms.quadratic import Quadratic
 
@@ -51,11 +52,11 @@ def quadratic_problem(n, m, p, d, mu, L, L_cross, seed):
 
     Raises
     ------
-    ValueError
+    NotBuilt
         If there are fewer samples than dimensions, or no draw gives a strongly convex h.
     """
     if min(n, m) < max(p, d):
-        raise ValueError(f"simulated needs at least max(p, d) = {max(p, d)} samples a level, got n = {n} and m = {m}.")
+        raise NotBuilt(f"simulated needs at least max(p, d) = {max(p, d)} samples a level, got n = {n} and m = {m}.")
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([seed, attempt])
         inner, outer = _level(rng, n, p, d, mu, L, L_cross), _level(rng, m, p, d, mu, L, L_cross)
@@ -63,7 +64,7 @@ def quadratic_problem(n, m, p, d, mu, L, L_cross, seed):
         if np.linalg.eigvalsh(evaluator.h_hessian)[0] > 1e-3 * mu:
             break
     else:
-        raise ValueError(
+        raise NotBuilt(
             f"no strongly convex h in {ATTEMPTS} draws with p = {p}, d = {d}, mu = {mu}, L = {L}; lower "
             f"L_cross = {L_cross} or change the seed."
         )
@@ -74,7 +75,8 @@ def quadratic_problem(n, m, p, d, mu, L, L_cross, seed):
         source="drawn at construction from the data seed",
         licence="none needed",
         splits={"inner": n, "outer": m},
-        notes=f"mean spectra logspace({mu}, {L}), cross terms up to {L_cross}; rank-one samples in factor form",
+        notes=f"mean spectra logspace({mu}, {L}), cross terms up to {L_cross}; rank-one samples in factor form; a "
+        "generator of this project's own, not the published one",
     )
     return Problem(
         name="simulated",

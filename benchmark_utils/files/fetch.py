@@ -15,6 +15,8 @@ from benchopt.config import get_data_path
 from filelock import FileLock
 from tqdm import tqdm
 
+from benchmark_utils.problem.not_built import NotBuilt
+
 OPENERS = {".bz2": bz2.open, ".gz": gzip.open}
 
 #: Seconds before a download that does not answer is given up.
@@ -26,7 +28,7 @@ _checked = set()  # (path, size, mtime) of the files whose hash was right
 _ELSEWHERE = "set BENCHOPT_DATA_HOME, or data_home in benchopt's configuration, to a folder that can be used"
 
 
-class DataUnavailable(Exception):
+class DataUnavailable(NotBuilt):
     """A data set cannot be had; the message says what to put where."""
 
 

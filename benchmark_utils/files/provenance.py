@@ -23,7 +23,12 @@ def _version(package):
 def _git(*arguments):
     try:
         out = subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -52,6 +57,8 @@ def _alike(command, other):
 def environment(problem, seed, run_facts, workers=1):
     """Return the environment record: versions, machine, settings, git state, data hashes and seeds.
 
+    Outside a git checkout, as in an archive of the project, ``git_commit`` and ``git_dirty`` are None.
+
     Parameters
     ----------
     problem : Problem
@@ -62,6 +69,7 @@ def environment(problem, seed, run_facts, workers=1):
     workers : int
         How many processes of the run share the machine, see `n_workers`.
     """
+    changes = _git("status", "--porcelain")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -72,7 +80,7 @@ def environment(problem, seed, run_facts, workers=1):
         "versions": {package: _version(package) for package in PACKAGES},
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
+        "git_dirty": None if changes is None else bool(changes),
         "data_hashes": problem.card.hashes,
         "data_seed": problem.data_seed,
         "seed": seed,

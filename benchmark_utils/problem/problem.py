@@ -14,12 +14,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import scipy.sparse as sp
-
+from benchmark_utils.problem.arrays import as_floats
 from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.checks import why_not_usable
 from benchmark_utils.problem.curvature import hessian_at_start, largest_eigenvalue, smallest_eigenvalue
 from benchmark_utils.problem.feasible_set import FeasibleSet
+from benchmark_utils.problem.not_built import NotBuilt
 from benchmark_utils.problem.tasks import Tasks
 from benchmark_utils.problem.variables import size_of
 
@@ -38,7 +38,7 @@ class Problem:
         G (or Phi) and F.
     splits : dict of str to dict of str to array or scipy.sparse matrix
         Every array of the problem, once; first axis: rows. "train" holds the rows of G and "validation" those of F;
-        the others ("test", ...) are for the metrics.
+        the others ("test", ...) are for the metrics. Integers and booleans become float64, every sparse format CSR.
     inner_shape, outer_shape : tuple of int, or dict of str to tuple of int
         Shapes of z (with tasks: of the z of one task) and x; solvers see flat vectors.
     init : callable
@@ -83,6 +83,11 @@ class Problem:
     checkpoints_per_octave: float = 2.0
     max_checkpoints: int = 1000
 
+    def __post_init__(self):
+        # What cannot be converted stays as it is: `check` says what is wrong with it.
+        object.__setattr__(self, "splits", {split: _converted(rows) for split, rows in self.splits.items()})
+        object.__setattr__(self, "feasible_arrays", _converted(self.feasible_arrays))
+
     @property
     def inner_size(self):
         """Number of inner variables, p (with tasks: of one task)."""
@@ -103,24 +108,17 @@ class Problem:
         fields = {f.name for f in dataclasses.fields(View)} - {"rows", "device_copies"}
         return View(rows={level: self.rows(level) for level in LEVELS}, **{k: getattr(self, k) for k in fields})
 
-    def check(self):
-        """Return a sentence saying why the data cannot be used, or None."""
-        for level in LEVELS:
-            lengths = {name: array.shape[0] for name, array in self.rows(level).items()}
-            if len(set(lengths.values())) > 1:
-                return (
-                    f"the {level} arrays of {self.name} have different numbers of rows ({lengths}); every array of a "
-                    "level needs one entry a row."
-                )
-            for name, array in self.rows(level).items():
-                values = array.data if sp.issparse(array) else array
-                bad = int(np.count_nonzero(~np.isfinite(values)))
-                if bad:
-                    return (
-                        f"{bad} of the {values.size} entries of the {level} array '{name}' of {self.name} are "
-                        "NaN or infinite; clean the data or delete the file so that it is fetched again."
-                    )
-        return None
+    def check(self, xp):
+        """Return a sentence saying why the problem cannot be used, or None; found out once.
+
+        Parameters
+        ----------
+        xp : array namespace
+            NumPy's, in which the terms are tried on two rows.
+        """
+        if "checked" not in self.__dict__:
+            object.__setattr__(self, "checked", why_not_usable(self, LEVELS, xp))
+        return self.checked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,3 +180,16 @@ class View:
         if not self.inner.is_map:
             offered |= {"symmetric_hvp", "grad_inner_x", "value_inner"}
         return frozenset(offered)
+
+
+def _converted(rows):
+    """Return a dict of arrays as floats; what is no such dict, or cannot be one, as it is."""
+    if not isinstance(rows, dict):
+        return rows
+    out = {}
+    for name, array in rows.items():
+        try:
+            out[name] = as_floats(array, name)
+        except NotBuilt:
+            out[name] = array
+    return out

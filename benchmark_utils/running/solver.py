@@ -7,6 +7,7 @@ import numpy as np
 from benchopt import BaseSolver
 
 from benchmark_utils.backends import why_unavailable
+from benchmark_utils.files.names import why_twice
 from benchmark_utils.problem.parameters import NumericParameters, shown
 from benchmark_utils.problem.variables import roles_of
 from benchmark_utils.running import journal as journals
@@ -74,7 +75,8 @@ class BackendSolver(NumericParameters, BaseSolver):
         return reason is not None, reason
 
     def _why_not(self, view, rules):
-        reason = why_unavailable(self.backend, rules.device, rules.precision) or self.why_not_backend()
+        reason = why_twice(type(self)) or why_unavailable(self.backend, rules.device, rules.precision)
+        reason = reason or self.why_not_backend()
         if reason is not None:
             return reason
         self.prepare(view, rules)

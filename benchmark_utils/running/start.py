@@ -6,7 +6,10 @@ from benchmark_utils.running.rules import Rules
 
 
 def put_at_start(solver, problem, seed=0, **rules):
-    """Put a solver at the start of a problem, compiled, as benchopt's runner would.
+    """Put a solver at the start of a problem, compiled.
+
+    The start is drawn by a generator of ``seed`` itself. benchopt's runner draws it from the seed of the repetition
+    and the word "init" (`Objective.get_objective`), so where the start is random it is another one than that of a run.
 
     Parameters
     ----------

@@ -6,8 +6,15 @@ PREFIX = {"solver_name": "p_solver_", "dataset_name": "p_dataset_", "objective_n
 #: Columns that say which runs a row belongs to, besides its names: runs of two seeds or machines are never averaged,
 #: nor are those that had a machine to themselves and those that shared it.
 IDENTITY = {
-    "base_seed": "seed", "system-processor": "machine", "version-cuda": "cuda", "objective_n_workers": "workers",
-}  # fmt: skip
+    "base_seed": "seed",
+    "system-processor": "machine",
+    "version-cuda": "cuda",
+    "system-cpus": "cores",
+    "system-ram (GB)": "RAM",
+    "env-OMP_NUM_THREADS": "threads",
+    "platform": "system",
+    "objective_n_workers": "workers",
+}
 
 
 def short_names(df, part="solver_name"):
@@ -36,5 +43,35 @@ def short_names(df, part="solver_name"):
 
 
 def told_apart(df):
-    """Return dict of column to short name of what tells runs of these results apart besides their names."""
-    return {c: name for c, name in IDENTITY.items() if c in df.columns and df[c].astype(str).nunique() > 1}
+    """Return dict of column to short name of what tells runs of these results apart besides their names.
+
+    A column that tells nothing apart that those before it do not is left out.
+    """
+    found, groups = {}, 1
+    for column, name in IDENTITY.items():
+        if column in df.columns:
+            finer = len(df[[*found, column]].astype(str).drop_duplicates())
+            if finer > groups:
+                found[column], groups = name, finer
+    return found
+
+
+def whole_runs(df):
+    """Return the rows of the newest whole run of each name, seed, machine and repetition.
+
+    Files that were merged may hold a run twice, or only the last rows of one: `benchopt merge` goes row by row, by the
+    names alone. Runs of two files are told apart by ``run_date``; one without its first row is left out.
+
+    Parameters
+    ----------
+    df : pandas.DataFrame
+        Results of benchopt.
+    """
+    if "run_date" not in df.columns or df.run_date.nunique() < 2:
+        return df
+    run = [*PREFIX, *(c for c in IDENTITY if c in df.columns), "idx_rep"]
+    keys = df[run].astype(str).assign(date=df.run_date.astype(str), row=df.stop_val)
+    starts = keys.groupby([*run, "date"])["row"].transform("min") == 0
+    keys["date"] = keys["date"].where(starts, "")
+    newest = keys.groupby(run)["date"].transform("max")
+    return df[(starts & (keys["date"] == newest)).to_numpy()]

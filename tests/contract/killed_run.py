@@ -37,7 +37,7 @@ def run(folder, backend, every, slow):
 
     def callback():
         rows.append(objective.evaluate_result(**solver.get_result()))
-        (folder / "alive").write_text(str(len(rows)))
+        (folder / "alive").write_text(str(len(rows)), encoding="utf-8")
         time.sleep(slow)
         return True
 
@@ -45,4 +45,4 @@ def run(folder, backend, every, slow):
     for row in rows:
         for name in ("compile_time", "spent_seconds"):  # the clock is not that of the other run
             row.pop(name)
-    (folder / "rows.json").write_text(json.dumps(rows))
+    (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")

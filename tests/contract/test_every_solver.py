@@ -180,7 +180,7 @@ def test_full_batches_agree_between_backends(solver_class):
 
 
 def test_solver_file_states_what_the_contract_asks(stem, solver_class):
-    text = (ROOT / "solvers" / f"{stem}.py").read_text()
+    text = (ROOT / "solvers" / f"{stem}.py").read_text(encoding="utf-8")
     assert "Differs from the paper\n" in solver_class.__doc__ or stem.startswith("template")
     assert len(text.splitlines()) <= 150
     assert solver_class.references

@@ -22,7 +22,7 @@ from benchmark_utils.running.start import put_at_start
 
 CASES_FILE = Path(__file__).parents[1] / "golden" / "cases.json"
 ITERATES_FILE = CASES_FILE.with_name("iterates.npz")
-CASES = json.loads(CASES_FILE.read_text()) if CASES_FILE.exists() else []
+CASES = json.loads(CASES_FILE.read_text(encoding="utf-8")) if CASES_FILE.exists() else []
 TOLERANCE = 1e-12
 
 #: Files that have been split since: (stem as recorded, ((parameter, value), ...) that select the

@@ -153,7 +153,7 @@ def test_iterates_agree_between_backends(host_stem, framework):
 
 @every_host_solver
 def test_file_states_what_the_contract_asks(host_stem, framework):
-    cls, text = HOST_SOLVERS[host_stem], (ROOT / "solvers" / f"{host_stem}.py").read_text()
+    cls, text = HOST_SOLVERS[host_stem], (ROOT / "solvers" / f"{host_stem}.py").read_text(encoding="utf-8")
     assert "Differs from the paper\n" in cls.__doc__ or host_stem.startswith("template")
     assert len(text.splitlines()) <= 150
     assert cls.references

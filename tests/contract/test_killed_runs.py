@@ -47,7 +47,7 @@ def test_killed_at_random_moments_a_run_records_what_an_uninterrupted_one_does(t
             kills += 1
         process.join(300)
         assert process.exitcode in (0, -9)
-    expected, got = (json.loads((folder / "rows.json").read_text()) for folder in (whole, killed))
+    expected, got = (json.loads((folder / "rows.json").read_text(encoding="utf-8")) for folder in (whole, killed))
     assert kills >= KILLS / 2, "the run ended before it was killed often enough to tell"
     assert json.dumps(got) == json.dumps(expected)
     assert not list(killed.glob("*.pkl")), "the file of a finished run is deleted"

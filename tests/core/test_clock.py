@@ -159,7 +159,7 @@ def test_rows_are_at_most_as_many_as_the_problem_allows_start_and_end_included()
 
 def test_rows_are_where_the_rules_say():
     assert rows_of(20) == [0, 1, 2, 3, 4, 6, 8, 11, 16, 20]
-    text = (helpers.ROOT / "docs" / "rules.md").read_text()
+    text = (helpers.ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
     assert "A row is recorded at 0, 1, 2, 3, 4, 6, 8, 11, 16, … outer iterations (two for each doubling)" in text
 
 

@@ -327,7 +327,7 @@ def test_every_array_is_held_once(problems):
         arrays = [array for rows in problem.splits.values() for array in rows.values()]
         for i, one in enumerate(arrays):
             assert not any(np.shares_memory(one, other) for other in arrays[:i])
-        assert problem.check() is None
+        assert problem.check(xp) is None
     poisoned = problems["poisoned_digits"]
     assert np.shares_memory(poisoned.feasible_arrays["images"], poisoned.splits["train"]["features"])
     assert set(problems["equilibrium_digits"].splits["validation"]) == {"targets"}

@@ -54,7 +54,7 @@ def test_only_the_process_that_is_a_benchopt_run_is_guarded(monkeypatch):
 
 def test_folders_that_cannot_hold_a_result_are_told_before_the_run(tmp_path, monkeypatch):
     assert guard.why_not_writable(tmp_path / "new") is None
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     assert "cannot be written to" in guard.why_not_writable(tmp_path / "file")
     assert "cannot be written to" in guard.why_not_writable("/proc")
     monkeypatch.setattr(guard, "LEAST_FREE", 1 << 62)
@@ -151,7 +151,11 @@ guard.watch(sys.path[0])
 def ends(code, number=None):
     """Run code in a guarded process; return (exit status, its standard error)."""
     process = subprocess.Popen(
-        [sys.executable, "-c", CHILD.format(code)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", CHILD.format(code)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
     )
     if number is not None:
         process.stdout.readline()

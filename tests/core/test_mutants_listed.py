@@ -21,10 +21,10 @@ def test_names_are_different():
 
 
 def test_a_fault_whose_text_is_gone_or_not_alone_says_so(tmp_path):
-    (tmp_path / "a.py").write_text("b = (\n    c,\n    d,\n)\nc = 1\nbc = 1\n")
+    (tmp_path / "a.py").write_text("b = (\n    c,\n    d,\n)\nc = 1\nbc = 1\n", encoding="utf-8")
     fault = Fault("layer.what", "a.py", "b = (c, d)", "b = (d, c)", "")
     assert fault.why_not_planted(tmp_path) is None, "line breaks and the last comma do not matter"
-    assert fault.planted((tmp_path / "a.py").read_text()) == "b = (d, c)\nc = 1\nbc = 1\n"
+    assert fault.planted((tmp_path / "a.py").read_text(encoding="utf-8")) == "b = (d, c)\nc = 1\nbc = 1\n"
     for old, sentence in (
         ("b = (d)", "fault layer.what: 'b = (d)' occurs 0 times in a.py, not once."),
         ("c", "fault layer.what: 'c' occurs 2 times in a.py, not once."),

@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import fetch_20newsgroups_vectorized, load_files
 
 import helpers
+from benchmark_utils.backends.numpy import xp
 from benchmark_utils.files import mnist
 from benchmark_utils.terms.penalties import Ridge
 
@@ -146,12 +147,79 @@ def test_noise_depends_on_the_seed_alone(monkeypatch):
     ("parameters", "sentence"),
     [
         ({"version": "other"}, "version is 'other'; choose one of dagreou, ji."),
-        ({"corruption": 1.5}, "corruption is 1.5; it must lie between 0 and 1."),
+        ({"corruption": 1.5}, "corruption is 1.5; it must be a number above 0 and below 1."),
     ],
 )
 def test_bad_parameters_are_refused_by_name(parameters, sentence):
     answer = helpers.dataset_module("mnist_cleaning").Dataset.get_instance(**parameters).get_data()
     assert answer == {"problem": None, "reason": sentence}
+
+
+def test_ji_labels_are_shifted_or_replaced_at_the_same_rows(monkeypatch):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (26_000, 4)).astype(np.uint8), rng.integers(0, 10, 26_000).astype(np.uint8)
+    module = helpers.dataset_module("mnist_cleaning")
+    monkeypatch.setattr(mnist, "load", lambda: (images, labels, images[:10], labels[:10]))
+
+    def noisy(version, noise):
+        data = module.Dataset.get_instance(version=version, corruption=0.4, noise=noise, seed=3).get_data()
+        if data["problem"] is None:
+            return data["reason"]
+        return data["problem"].rows("inner")["targets"].argmax(axis=1)
+
+    true = labels[:20_000]
+    shift, uniform = noisy("ji", "shift"), noisy("ji", "uniform")
+    assert_array_equal(noisy("ji", "as_published"), shift)
+    assert np.sum(shift != true) == 8000, "a shifted label is wrong"
+    assert abs(np.sum(uniform != true) - 0.9 * 8000) < 150, "a tenth of the uniform draws is right"
+    assert not (uniform != true)[shift == true].any()
+    assert np.bincount(uniform[shift != true], minlength=10).min() > 650, "each class is drawn, 0 too"
+    assert (noisy("dagreou", "as_published") == noisy("dagreou", "uniform")).all()
+    assert noisy("dagreou", "shift") == "noise is 'shift'; choose one of as_published, uniform."
+
+
+# ---------------------------------------------------------------------- variants of 20 Newsgroups
+def made_up_groups(remove):
+    """Return a small stand-in for the documents, whose width says what was removed."""
+    rng, width = np.random.default_rng(0), {"nothing": 6, "metadata": 4}[remove]
+    labels = np.repeat(np.arange(20), 4)
+    rows = sp.csr_array(rng.random((80, width)))
+    return (rows, labels), (rows, labels)
+
+
+def test_newsgroups_penalty_is_the_mean_or_its_half(monkeypatch):
+    module = helpers.dataset_module("newsgroups20")
+    monkeypatch.setattr(module, "read", made_up_groups)
+    build = lambda **p: module.Dataset.get_instance(**p).get_data()["problem"]
+    half, whole, cut = build(), build(half=False), build(remove="metadata")
+    z, x = np.ones((6, 20)), np.zeros(6)
+    penalties = [p.inner.penalty(xp, z, x) for p in (half, whole)]
+    assert_allclose(penalties, [0.5, 1.0])
+    assert "1/(2 p c)" in half.card.formula
+    assert "1/(p c)" in whole.card.formula
+    assert (half.outer_size, cut.outer_size) == (6, 4)
+    assert "headers kept" in half.card.source
+    assert "headers removed" in cut.card.source
+    reason = module.Dataset.get_instance(remove="headers").get_data()["reason"]
+    assert reason == "remove is 'headers'; choose one of nothing, metadata."
+
+
+def test_metadata_is_headers_footers_and_quotes():
+    module = helpers.dataset_module("newsgroups20")
+    text = "From: someone\nSubject: words\n\nA writes:\n> quoted line\nkept line\n\nmore kept\n\n--\nsignature\n"
+    assert module.cut(text, "nothing") == text
+    cut = module.cut(text, "metadata")
+    assert "kept line" in cut
+    for gone in ("From", "Subject", "quoted", "writes", "signature"):
+        assert gone not in cut
+
+
+@pytest.mark.slow
+def test_newsgroups_without_metadata_have_the_published_number_of_features():
+    helpers.dataset_problem("newsgroups20")
+    (train, _), (test, _) = helpers.dataset_module("newsgroups20").read("metadata")
+    assert train.shape == (11_314, 101_631)
+    assert test.shape == (7_532, 101_631)
 
 
 # ---------------------------------------------------------------------- memory
@@ -196,7 +264,7 @@ def test_memory_of_soba_on_20_newsgroups_stays_under_2_gib(framework):
     helpers.dataset_problem("newsgroups20")
     assert sp.issparse(helpers.dataset_problem("newsgroups20").evaluator.A)
     text = RUN.format(root=str(helpers.ROOT), backend=framework)
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, encoding="utf-8", timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout.splitlines()[-1])
     assert len(record["rows"]) >= 3

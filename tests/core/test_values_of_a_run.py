@@ -24,7 +24,7 @@ class Solver:
 def tuned(tmp_path, monkeypatch):
     """Write tuned values of one problem to a folder of their own."""
     solvers = {"First": {"step_size": 11.0, "n_steps": 13}, "Second": {"step_size": "2e-1"}}
-    (tmp_path / "known.yml").write_text(yaml.safe_dump({"solvers": solvers}))
+    (tmp_path / "known.yml").write_text(yaml.safe_dump({"solvers": solvers}), encoding="utf-8")
     monkeypatch.setattr(search_space, "TUNED_FOLDER", tmp_path)
     search_space.tuned_values.cache_clear()
     yield

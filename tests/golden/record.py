@@ -250,7 +250,7 @@ def main(stems):
 
 def write(rows):
     """Write both files."""
-    CASES_FILE.write_text("[\n" + ",\n".join(json.dumps(case) for case, *_ in rows) + "\n]\n")
+    CASES_FILE.write_text("[\n" + ",\n".join(json.dumps(case) for case, *_ in rows) + "\n]\n", encoding="utf-8")
     iterates = {}
     for case, z, x in rows:
         if "declined" not in case:

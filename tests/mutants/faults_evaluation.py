@@ -5,7 +5,7 @@ from .fault import Fault
 OBJECTIVE = "objective.py"
 CLASSIFICATION = "benchmark_utils/builders/classification.py"
 EVALUATOR = "benchmark_utils/evaluation/glm.py"
-SUMMARY = "tools/summary.py"
+SUMMARY = "benchmark_utils/statistics/table.py"
 CURVES = "plots/bilevel_curves.py"
 
 COLUMNS = "tests/core/test_objective_columns.py -k 'close_together or box_matters'"

@@ -24,13 +24,19 @@ def cells(row):
     return [float(value[1:]) if re.fullmatch(r"~\d+", value) else value for value in values]
 
 
-def test_guide_shows_the_files_as_they_are():
-    assert "<!-- begin solvers/template_solver.py -->" in docs.GUIDE.read_text(), "the markers of the template are gone"
-    assert docs.guide() == docs.GUIDE.read_text(), REMEDY
+SHOWN = {"add_a_solver": ["solvers/template_solver.py"]}
+SHOWN["add_a_problem"] = ["datasets/template_dataset.py", "datasets/template_problem.py"]
+
+
+@pytest.mark.parametrize("path", docs.GUIDES, ids=lambda path: path.stem)
+def test_guides_show_the_files_as_they_are(path):
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r"<!-- begin (\S+) -->", text) == SHOWN[path.stem], "the markers of the templates are gone"
+    assert docs.guide(path) == text, REMEDY
 
 
 def test_page_lists_every_solver_in_order():
-    text = docs.SOLVERS.read_text()
+    text = docs.SOLVERS.read_text(encoding="utf-8")
     entries = docs.read_entries(text)
     missing = [stem for stem, cls in CLASSES.items() if cls.name not in entries]
     assert not missing, renew(" ".join(missing))
@@ -41,7 +47,7 @@ def test_page_lists_every_solver_in_order():
 @pytest.mark.parametrize("file_stem", CLASSES)
 def test_page_says_what_the_ledger_says(file_stem):
     cls = CLASSES[file_stem]
-    entries = docs.read_entries(docs.SOLVERS.read_text())
+    entries = docs.read_entries(docs.SOLVERS.read_text(encoding="utf-8"))
     if cls.name not in entries:  # a new solver; test_page_lists_every_solver_in_order fails until it is there
         pytest.skip(renew(file_stem))
     overview, costs, section = entries[cls.name]
@@ -98,7 +104,7 @@ def spelled_out(name):
 
 @pytest.mark.parametrize("name", ["simulated", "breast_cancer", "digits_cleaning"])
 def test_rules_name_every_column_and_no_other(name):
-    text = (helpers.ROOT / "docs" / "rules.md").read_text()
+    text = (helpers.ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
     listed = set().union(*(spelled_out(column) for column in re.findall(r"`objective_(\S+?)`", text)))
     objective, problem = helpers.objective_class().get_instance(), helpers.dataset_problem(name)
     objective.set_data(problem)
@@ -129,7 +135,7 @@ def test_problem_page_shows_every_data_set_in_order():
     assert list(page) == sorted(page), "run `python -m tools.problem_cards`"
     variants = {name: len(problem_cards.VARIANTS.get(name, [{}])) for name in problem_cards.names()}
     assert {name: sum(call.split("[")[0] == name for call in page) for name in variants} == variants
-    assert problem_cards.PAGE.read_text() == "\n".join([problem_cards.HEADER, *page.values()])
+    assert problem_cards.PAGE.read_text(encoding="utf-8") == "\n".join([problem_cards.HEADER, *page.values()])
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -184,4 +190,4 @@ def test_matrix_says_which_solver_declines_which_problem(name):
 
 def test_matrix_is_read_back_as_it_was_written():
     table = matrix.read_page()
-    assert matrix.page(table) == matrix.PAGE.read_text()
+    assert matrix.page(table) == matrix.PAGE.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 import helpers
 from benchmark_utils.files.provenance import environment
 from benchmark_utils.statistics.labels import short_names
-from tools.summary import summary
+from benchmark_utils.statistics.table import summary
 
 PLOT = helpers.load(helpers.ROOT / "plots" / "bilevel_curves.py")
 
@@ -66,7 +66,7 @@ def test_labels_tell_configurations_apart_and_nothing_else():
 
 @pytest.mark.parametrize("path", sorted((helpers.ROOT / "configs").rglob("*.yml")), ids=lambda path: path.name)
 def test_run_configurations_name_what_exists(path):
-    config = yaml.safe_load(path.read_text())
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
     benchmark = Benchmark(helpers.ROOT)
     if "solver" in config:
         assert benchmark.check_solver_patterns(config["solver"])
@@ -75,7 +75,7 @@ def test_run_configurations_name_what_exists(path):
 
 
 def test_dashboard_opens_on_stationarity_against_samples():
-    config = yaml.safe_load((helpers.ROOT / "config.yml").read_text())
+    config = yaml.safe_load((helpers.ROOT / "config.yml").read_text(encoding="utf-8"))
     first = next(iter(config["plot_configs"].values()))
     assert first["plot_kind"] == config["plots"][0] == "bilevel_curves"
     assert first["bilevel_curves_metric"] == "objective_value"
@@ -87,8 +87,10 @@ def test_environment_record_is_complete(backend):
     solver = helpers.make_solver(helpers.solver_classes()["soba"], problem, 1, backend=backend, batch_size=16)
     record = environment(problem, 7, solver.program.describe())
     assert json.loads(json.dumps(record)) == record
-    for key in ("python", "platform", "versions", "git_commit", "data_seed", "backend", "precision", "device"):
+    for key in ("python", "platform", "versions", "data_seed", "backend", "precision", "device"):
         assert record[key] is not None, key
+    in_git = (helpers.ROOT / ".git").exists()
+    assert [record[key] is None for key in ("git_commit", "git_dirty")] == [not in_git] * 2
     assert record["seed"] == 7
     assert record["matmul_precision"] == "highest"
     assert record["versions"][backend].split("+")[0] == record[backend].split("+")[0]

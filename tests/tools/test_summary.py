@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import tools
+from benchmark_utils.statistics import table as tool
 from benchmark_utils.statistics.labels import short_names
-from tools import summary as tool
-from tools.summary import as_text, summary
+from benchmark_utils.statistics.table import as_text, summary
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,3 +149,71 @@ def test_a_diverged_repetition_is_the_worst_also_where_more_is_better():
     (trace,) = load_plot().Plot().plot(df, "d", "o", "objective_weights_auc", "Outer iterations")
     assert trace["y"] == [0.1, 0.2, 0.3]
     assert np.isfinite(trace["y_low"]).all()
+
+
+# ---------------------------------------------------------------------- merged files
+def machine(name, date, values, **columns):
+    """Return the results of one file: those of one machine, written at one time."""
+    return results(values, run_date=date, **{"system-processor": name, "system-cpus": 2}, **columns)
+
+
+def merged(*frames):
+    """Return results as `benchopt merge` joins files: of rows that are named alike the newest."""
+    df = pd.concat(frames, ignore_index=True).sort_values("run_date", kind="stable")
+    return df.drop_duplicates(["dataset_name", "objective_name", "solver_name", "idx_rep", "stop_val"], keep="last")
+
+
+def test_two_machines_in_one_frame_have_rows_and_curves_of_their_own():
+    df = pd.concat([machine("A", "2026-01-01", [[9, 1], [9, 2]]), machine("B", "2026-01-02", [[9, 7], [9, 8]])])
+    assert summary(df)[["machine", "runs", "last"]].to_numpy().tolist() == [["A", 2, 1.5], ["B", 2, 7.5]]
+    traces = load_plot().Plot().plot(df, "d", "o", "objective_value", "Outer iterations")
+    assert [(t["label"], t["y"]) for t in traces] == [
+        ("SOBA (jax), machine=A", [9, 1.5]),
+        ("SOBA (jax), machine=B", [9, 7.5]),
+    ]
+
+
+def test_the_rest_of_a_run_that_a_merge_left_is_no_run():
+    """The longer run of A keeps its last two rows where `benchopt merge` replaces rows by those of B."""
+    df = merged(machine("A", "2026-01-01", [[9, 6, 5, 4]]), machine("B", "2026-01-02", [[8, 7]]))
+    assert summary(df)[["start", "last", "runs"]].to_numpy().tolist() == [[8, 7, 1]]
+    (trace,) = load_plot().Plot().plot(df, "d", "o", "objective_value", "Outer iterations")
+    assert trace["y"] == [8, 7]
+
+
+def test_a_run_that_was_repeated_counts_once_and_its_newest_rows_count():
+    old, new = machine("A", "2026-01-01", [[9, 6, 5, 4]]), machine("A", "2026-01-02", [[9, 3]])
+    for df in (merged(old, new), pd.concat([old, new]), pd.concat([new, old])):
+        assert summary(df)[["runs", "last", "iterations"]].to_numpy().tolist() == [[1, 3, 1]]
+        (trace,) = load_plot().Plot().plot(df, "d", "o", "objective_value", "Outer iterations")
+        assert trace["y"] == [9, 3]
+
+
+def test_repetitions_of_two_files_of_one_machine_are_taken_together():
+    df = pd.concat([machine("A", "2026-01-01", [[9, 1]]), machine("A", "2026-01-02", [[9, 3]]).assign(idx_rep=1)])
+    assert summary(df)[["runs", "last"]].to_numpy().tolist() == [[2, 2.0]]
+
+
+def test_machines_are_named_by_what_tells_them_apart_and_by_no_more():
+    same = {"system-processor": "A", "system-ram (GB)": 8}
+    df = pd.concat([
+        results([[1]], **same, **{"system-cpus": 2, "env-OMP_NUM_THREADS": None}),
+        results([[2]], **same | {"system-ram (GB)": 16}, **{"system-cpus": 4, "env-OMP_NUM_THREADS": "1"}),
+    ])  # fmt: skip
+    assert summary(df)[["cores", "last"]].to_numpy().tolist() == [[2, 1], [4, 2]]
+    assert not {"RAM", "threads", "machine"} & set(summary(df).columns)
+    df = df.assign(**{"system-cpus": 2, "system-ram (GB)": 8})
+    assert sorted(summary(df)["threads"]) == ["1", "none"]
+
+
+def test_the_page_shows_the_table_of_the_summary():
+    spec = importlib.util.spec_from_file_location("summary_table", ROOT / "plots" / "summary_table.py")
+    plot = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plot)
+    other = results([[5.0, 5.0]], objective_name="o[b=1]")
+    df = pd.concat([results([[9.0, 1.0], [9.0, np.nan]], diverged=(1,)), other], ignore_index=True)
+    (row,) = plot.Plot().plot(df, "d", "o")
+    columns = plot.Plot().get_metadata(df, "d", "o")["columns"]
+    shown = dict(zip(columns, row, strict=True))
+    assert shown["last"] == "diverged", "the median of (1, inf)"
+    assert (shown["solver"], shown["runs"], shown["start"]) == ("SOBA (jax)", 2, 9.0)
