@@ -87,7 +87,7 @@ class Solver(BilevelSolver):
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     choices = {"schedule": ("theory", "constant")}
     search_space = {
-        "n_neumann_steps": Int(1, 100, start=30),
+        "n_neumann_steps": Int(1, 1000, start=50),
         "momentum": Log(1e-2, 1.0, start=0.9),
         "square_memory": Log(0.5, 0.9999, start=0.99),
         "scaling_floor": Log(1e-8, 1e0, start=0.001),
