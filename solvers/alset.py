@@ -39,8 +39,8 @@ class Solver(BilevelSolver):
     schedule : {"theory", "constant"}
         "theory": the steps of z and x decay as (k + 1)^{-1/2}; "constant": they do not.
     neumann_step : float
-        eta, step of the series, near 1 / L; it never decays. The start
-        is one over the L measured at the first point.
+        eta, step of the series, near 1 / L; it never decays. The start is one over the L measured
+        at the first point.
     step_size : float
         beta, step of z (at k = 0 where steps decay).
     outer_ratio : float

@@ -43,8 +43,8 @@ class Solver(BilevelSolver):
     schedule : {"theory", "constant"}
         "theory": T_k = ceil(T (k + 1)^{1/4}) and Q_k = ceil(Q (k + 1)^{1/4}); "constant": T and Q.
     neumann_step : float
-        eta, step of the series, near 1 / L; it never decays. The start
-        is one over the L measured at the first point.
+        eta, step of the series, near 1 / L; it never decays. The start is one over the L measured
+        at the first point.
     step_size : float
         beta, step of z, 2 / (L + mu) in the paper.
     outer_ratio : float

@@ -52,8 +52,8 @@ class Solver(BilevelSolver):
         Weight of the old average in heavy ball and in Adam (beta_1), in [0, 1); "sgd" has none. It
         is part of the program: another value compiles again.
     neumann_step : float
-        eta, step of the series, near 1 / L; it never decays. The start
-        is one over the L measured at the first point.
+        eta, step of the series, near 1 / L; it never decays. The start is one over the L measured
+        at the first point.
     step_size : float
         alpha, inner step.
     outer_ratio : float

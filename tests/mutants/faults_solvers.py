@@ -28,7 +28,7 @@ FAULTS = (
     solver("ma_soba.weight_does_not_decay", "power_law(hp.theta, s.t, decay)", "hp.theta"),
     solver("f2sa.exponent", "(self.schedule, 4 / 7)", "(self.schedule, 3 / 7)"),
     solver("f2sa.penalty_does_not_grow", "(self.schedule, -1 / 7)", "(self.schedule, 0)"),
-    solver("ttsa.exponents_swapped", "for e in (2 / 5, 3 / 5)", "for e in (3 / 5, 2 / 5)"),
+    solver("ttsa.exponents_swapped", "\"theory\": (2 / 5, 3 / 5)", "\"theory\": (3 / 5, 2 / 5)"),
     solver(
         "stocbio.step_of_the_series", "eta = hp.neumann_step", "eta = hp.step_size",
     ),
