@@ -81,7 +81,7 @@ class Solver(BilevelSolver):
     choices = {"linear_solver": ("hia", "sgd"), "schedule": ("theory", "constant")}
     search_space = {
         "n_inner_steps": Int(1, 50, start=1),
-        "n_neumann_steps": Int(1, 100, start=40),
+        "n_neumann_steps": Int(1, 1000, start=50),
         "n_linear_steps": Int(1, 10_000, start=85),
         "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),

@@ -43,8 +43,8 @@ class Solver(BilevelSolver):
     schedule : {"theory", "constant"}
         "theory": T_k = ceil(T (k + 1)^{1/4}) and Q_k = ceil(Q (k + 1)^{1/4}); "constant": T and Q.
     neumann_step : float
-        eta, step of the series, near 1 / L; it never decays. The start
-        is one over the L measured at the first point.
+        eta, step of the series, near 1 / L; it never decays. The start is one over the L measured
+        at the first point.
     step_size : float
         beta, step of z, 2 / (L + mu) in the paper.
     outer_ratio : float
@@ -69,7 +69,7 @@ class Solver(BilevelSolver):
         "sampling": ["with_replacement"],
         "n_inner_steps": ["tuned"],
         "n_neumann_steps": ["tuned"],
-        "max_steps": [40],
+        "max_steps": [200],
         "warm_start": ["none"],
         "schedule": ["theory"],
         "neumann_step": ["tuned"],
@@ -80,7 +80,7 @@ class Solver(BilevelSolver):
     choices = {"warm_start": ("none", "z"), "schedule": ("theory", "constant")}
     search_space = {
         "n_inner_steps": Int(1, 40, start=10),
-        "n_neumann_steps": Int(1, 40, start=10),
+        "n_neumann_steps": Int(1, 1000, start=50),
         "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=1.0),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),

@@ -47,11 +47,14 @@ class Solver(BilevelSolver):
         Q, number of possible lengths of the random product, at most Q - 1 products with H.
     warm_start : {"none", "z"}
         "z": the inner loop starts at the previous z; "none": it starts at zero.
+    inner_decay : {"none", "theory"}
+        Decay within one loop over z: "none", all its steps have one size; "theory", that of step
+        j = 0, 1, ... is divided by j + 1.
     schedule : {"theory", "constant"}
         "theory": the steps of z and x decay as (k + 1)^{-1/2}; "constant": they do not.
     neumann_step : float
-        eta, step of the series, near 1 / L; it never decays. The start
-        is one over the L measured at the first point.
+        eta, step of the series, near 1 / L; it never decays. The start is one over the L measured
+        at the first point.
     step_size : float
         beta, step of z (at k = 0 where steps decay).
     outer_ratio : float
@@ -63,7 +66,10 @@ class Solver(BilevelSolver):
     - z is carried over (``warm_start="z"``); the paper restarts from a fixed point (``"none"``:
       from zero).
     - The inner step is constant within an outer iteration and decays as k^{-1/2} across them
-      (``schedule="theory"``), where the paper lets it decay within the loop.
+      (``schedule="theory"``), where the paper lets it decay within the loop
+      (``inner_decay="theory"``: as 1 / (j + 1), with a constant to tune; the paper's could not be
+      read). The outer step decays as k^{-1/2} too.
+    - The batches of the products with H, of the cross product and of F are drawn afresh.
     - T_k is constant, or ceil(T sqrt(k + 1)) capped at ``max_inner_steps``
       (``inner_schedule="theory"``).
     - The length Q of the series is constant, where the paper lets it grow with log k.
@@ -80,6 +86,7 @@ class Solver(BilevelSolver):
         "max_inner_steps": [100],
         "n_neumann_steps": ["tuned"],
         "warm_start": ["z"],
+        "inner_decay": ["none"],
         "schedule": ["theory"],
         "neumann_step": ["tuned"],
         "step_size": ["tuned"],
@@ -89,24 +96,20 @@ class Solver(BilevelSolver):
     choices = {
         "inner_schedule": ("constant", "theory"),
         "warm_start": ("none", "z"),
+        "inner_decay": ("none", "theory"),
         "schedule": ("theory", "constant"),
     }
     search_space = {
-        "n_inner_steps": Int(1, 100, start=10),
-        "n_neumann_steps": Int(1, 100, start=40),
+        "n_inner_steps": Int(1, 1000, start=10),
+        "n_neumann_steps": Int(1, 1000, start=50),
         "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=0.5),
     }
     deterministic = {
-        "limit": "hia",
-        "schedule": "constant",
-        "neumann_step": 0.3,
-        "step_size": 0.3,
-        "outer_ratio": 0.5,
-        "n_inner_steps": 10,
-        "n_neumann_steps": 4,
-    }
+        "limit": "hia", "schedule": "constant", "neumann_step": 0.3, "step_size": 0.3,
+        "outer_ratio": 0.5, "n_inner_steps": 10, "n_neumann_steps": 4,
+    }  # fmt: skip
     references = ["S. Ghadimi, M. Wang. 2018. arXiv:1802.02246"]
     static_graph = False
 
@@ -133,7 +136,9 @@ class Solver(BilevelSolver):
         # Algorithm 2: T_k inner steps at x_k.
         T_k = length_at(self.bk, self.inner_lengths, s.t)
         z = s.z if self.warm_start == "z" else 0 * s.z
-        z = oracles.repeat(T_k, lambda k, z: z - beta * oracles.grad_inner(z, s.x, draws.z[k]), z)
+        beta_j = lambda j: power_law(beta, j, theory_or_constant(self.inner_decay, 1))
+        inner_step = lambda j, z: z - beta_j(j) * oracles.grad_inner(z, s.x, draws.z[j])
+        z = oracles.repeat(T_k, inner_step, z)
 
         # Hypergradient estimate at (z_{k+1}, x_k): Q eta prod_{i<p} (I - eta H_i), p in 0..Q-1.
         Q, p = self.n_neumann_steps, draws.p

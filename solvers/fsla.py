@@ -34,10 +34,12 @@ class Solver(BilevelSolver):
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
-        "theory": the three steps and the momentum weight decay as (t + 1)^{-1/2}; "constant": they
-        do not.
+        "theory": the three steps and the momentum weight decay as (1 + t / m)^{-1/2}; "constant":
+        they do not.
     momentum : float
         Weight of the STORM estimate, in (0, 1]: 1 corrects nothing, and is the weight at t = 0.
+    decay_offset : float
+        m of the decay (1 + t / m)^{-e} (iterations); 1 gives powers of t + 1.
     linear_ratio : float
         Step of v over step of z.
     step_size : float
@@ -48,8 +50,9 @@ class Solver(BilevelSolver):
     Differs from the paper
     ----------------------
     - The first direction is a plain stochastic one, and the old x starts at the first x.
-    - ``schedule="theory"`` lets the three steps and the momentum weight decay as t^{-1/2}, with
-      constants of their own (the weight is not tied to a step).
+    - ``schedule="theory"`` lets the three steps, that of x included, and the momentum weight decay
+      as t^{-1/2}, with constants of their own (the weight is not tied to a step).
+    - Phases 2 and 3 draw batches of their own, independent of those of phase 1.
     - One outer batch gives both gradients of F at the new point of phase 3, a second one grad_z F
       of phase 2.
     """
@@ -62,6 +65,7 @@ class Solver(BilevelSolver):
         "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "momentum": ["tuned"],
+        "decay_offset": ["tuned"],
         "linear_ratio": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
@@ -69,8 +73,9 @@ class Solver(BilevelSolver):
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     choices = {"schedule": ("theory", "constant")}
     search_space = {
-        "momentum": Log(1e-2, 1.0, start=0.5),
-        "linear_ratio": Log(1e-2, 1e2, start=1.0),
+        "momentum": Log(1e-4, 1.0, start=0.5),
+        "decay_offset": Log(1.0, 1e4, start=1.0),
+        "linear_ratio": Log(1e-3, 1e3, start=1.0),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
@@ -79,6 +84,7 @@ class Solver(BilevelSolver):
         "schedule": "constant",
         "momentum": 0.5,
         "linear_ratio": 1.0,
+        "decay_offset": 1.0,
         "step_size": 0.3,
         "outer_ratio": 3.0,
     }
@@ -89,10 +95,11 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         decay = theory_or_constant(self.schedule, 1 / 2)
-        rho = power_law(hp.step_size, s.t, decay)  # inner step
+        m = hp.decay_offset
+        rho = power_law(hp.step_size, s.t, decay, m)  # inner step
         eta = rho * hp.linear_ratio  # step of the linear system
         gamma = rho / hp.outer_ratio  # outer step
-        a = momentum(self.bk, power_law(hp.momentum, s.t, decay), s.t)
+        a = momentum(self.bk, power_law(hp.momentum, s.t, decay, m), s.t)
 
         # Phase 1: inner step.
         z = s.z - rho * oracles.grad_inner(s.z, s.x, draws.z)

@@ -39,8 +39,10 @@ class Solver(BilevelSolver):
     theta : float
         Weight of the new D_x in the average h, in (0, 1] (at t = 0 of the decay); the first
         iteration takes 1.
+    linear_ratio : float
+        eta / rho, where eta is the step of v.
     step_size : float
-        rho, step of z and v (at t = 0 where steps decay).
+        rho, step of z (at t = 0 where steps decay).
     outer_ratio : float
         rho / gamma, where gamma is the step of x.
 
@@ -62,19 +64,21 @@ class Solver(BilevelSolver):
         "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "theta": ["tuned"],
+        "linear_ratio": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     choices = {"schedule": ("theory", "constant")}
     search_space = {
-        "theta": Log(1e-2, 1.0, start=0.5),
+        "theta": Log(1e-4, 1.0, start=0.5),
+        "linear_ratio": Log(1e-3, 1e3, start=1.0),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
-        "limit": "exact", "schedule": "constant", "theta": 0.5, "step_size": 0.3,
-        "outer_ratio": 3.0,
+        "limit": "exact", "schedule": "constant", "theta": 0.5, "linear_ratio": 1.0,
+        "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["X. Chen, T. Xiao, K. Balasubramanian. JMLR 25(151), 2024. arXiv:2306.12067"]
 
@@ -91,7 +95,7 @@ class Solver(BilevelSolver):
         D_z, D_v, D_x = hypergradient.joint(oracles, s.z, s.v, s.x, draws.xi, draws.zeta)
         return State(
             z=s.z - rho * D_z,
-            v=s.v - rho * D_v,
+            v=s.v - rho * hp.linear_ratio * D_v,
             x=oracles.project(s.x - gamma * s.h),
             d_x=s.h,
             t=s.t + 1,

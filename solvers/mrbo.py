@@ -37,16 +37,20 @@ class Solver(BilevelSolver):
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
-        "theory": the steps of z and x decay as (t + 1)^{-1/3}, the momentum weight as
-        (t + 1)^{-2/3}; "constant": they do not.
+        "theory": the steps of z and x decay as (1 + t / m)^{-1/3}, the momentum weights as
+        (1 + t / m)^{-2/3}; "constant": they do not.
     n_neumann_steps : int
         Q, products of the Neumann series in one estimate (the series has Q + 1 terms).
     momentum : float
-        Weight a in new + (1 - a) (estimate - old) of both estimates, in (0, 1] (at t = 0 of the
-        decay); 1 keeps no memory. The first iteration takes 1: plain stochastic directions.
+        Weight a in new + (1 - a) (estimate - old) of the outer direction, in (0, 1] (at t = 0 of
+        the decay); 1 keeps no memory. The first iteration takes 1: plain stochastic directions.
+    inner_momentum : float
+        The same weight of the estimate of grad_z G.
+    decay_offset : float
+        m of the decay (1 + t / m)^{-e} (iterations); 1 gives powers of t + 1.
     neumann_step : float
-        eta, step of the series, near 1 / L; it never decays. The start
-        is one over the L measured at the first point.
+        eta, step of the series, near 1 / L; it never decays. The start is one over the L measured
+        at the first point.
     step_size : float
         rho, step of z: the paper's lambda eta_k (at t = 0 where steps decay).
     outer_ratio : float
@@ -54,9 +58,9 @@ class Solver(BilevelSolver):
 
     Differs from the paper
     ----------------------
-    - ``schedule="theory"`` takes steps proportional to (k + 1)^{-1/3} and weights proportional to
-      (k + 1)^{-2/3}, the paper's d (m + k)^{-1/3} with m = 1 and constants to tune.
-    - One momentum weight for both estimates.
+    - ``schedule="theory"`` takes steps proportional to (m + k)^{-1/3}, as the paper, and weights
+      proportional to (m + k)^{-2/3}, with constants to tune. Steps and weights are stated by their
+      value at k = 0, not by the paper's d.
     """
 
     name = "MRBO"
@@ -68,6 +72,8 @@ class Solver(BilevelSolver):
         "schedule": ["theory"],
         "n_neumann_steps": ["tuned"],
         "momentum": ["tuned"],
+        "inner_momentum": ["tuned"],
+        "decay_offset": ["tuned"],
         "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
@@ -75,15 +81,18 @@ class Solver(BilevelSolver):
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     choices = {"schedule": ("theory", "constant")}
     search_space = {
-        "n_neumann_steps": Int(1, 100, start=10),
-        "momentum": Log(1e-2, 1.0, start=0.5),
+        "n_neumann_steps": Int(1, 1000, start=50),
+        "momentum": Log(1e-4, 1.0, start=0.5),
+        "inner_momentum": Log(1e-4, 1.0, start=0.5),
+        "decay_offset": Log(1.0, 1e4, start=1.0),
         "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
         "limit": "neumann", "schedule": "constant", "n_neumann_steps": 4, "momentum": 0.5,
-        "neumann_step": 0.6, "step_size": 0.3, "outer_ratio": 3.0,
+        "neumann_step": 0.6, "inner_momentum": 0.5, "decay_offset": 1.0, "step_size": 0.3,
+        "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["J. Yang, K. Ji, Y. Liang. NeurIPS 2021. arXiv:2106.04692"]
 
@@ -91,10 +100,11 @@ class Solver(BilevelSolver):
         return {"z": inner(), "v": inner(self.n_neumann_steps), "x": inner(), "f": outer()}
 
     def step(self, s, oracles, hp, draws):
-        rho = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, 1 / 3))
+        m = hp.decay_offset
+        rho = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, 1 / 3), m)
         gamma = rho / hp.outer_ratio
-        a = power_law(hp.momentum, s.t, theory_or_constant(self.schedule, 2 / 3))
-        a = momentum(self.bk, a, s.t)
+        decay = theory_or_constant(self.schedule, 2 / 3)
+        weight = lambda a: momentum(self.bk, power_law(a, s.t, decay, m), s.t)
         eta = hp.neumann_step  # step of the series
         Q = self.n_neumann_steps
 
@@ -104,8 +114,8 @@ class Solver(BilevelSolver):
             return oracles.grad_inner(z, x, draws.z), D_x
 
         (D_z, D_x), (D_z_old, D_x_old) = oracles.at_points(estimates, (s.z, s.x), (s.z_old, s.x_old))
-        d_z = storm(s.d_z, D_z, D_z_old, a)
-        d_x = storm(s.d_x, D_x, D_x_old, a)
+        d_z = storm(s.d_z, D_z, D_z_old, weight(hp.inner_momentum))
+        d_x = storm(s.d_x, D_x, D_x_old, weight(hp.momentum))
 
         return State(
             z=s.z - rho * d_z, x=oracles.project(s.x - gamma * d_x), d_x=d_x, t=s.t + 1,

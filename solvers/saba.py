@@ -38,15 +38,19 @@ class Solver(BilevelSolver):
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     memory : {"full", "zero"}
         How the memory starts: "full", by one counted pass over all rows; "zero", with zeros.
+    linear_ratio : float
+        eta / rho, where eta is the step of v.
     step_size : float
-        rho, step of z and v.
+        rho, step of z.
     outer_ratio : float
         rho / gamma, where gamma is the step of x.
 
     Differs from the paper
     ----------------------
     - The memory holds one row for each mini-batch block instead of one for each sample.
-    - It is filled by one counted full pass (``memory="full"``) or starts at zero (``"zero"``).
+    - It is filled by one counted full pass (``memory="full"``) or starts at zero (``"zero"``). At
+      v = 0 the products with H and C are zero, and not asked for.
+    - z and v have one step in the paper (``linear_ratio=1``).
     """
 
     name = "SABA"
@@ -56,16 +60,18 @@ class Solver(BilevelSolver):
         "outer_batch_size": ["same"],
         "sampling": ["with_replacement"],
         "memory": ["full"],
+        "linear_ratio": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     choices = {"memory": ("full", "zero")}
     search_space = {
+        "linear_ratio": Log(1e-3, 1e3, start=1.0),
         "step_size": Log(1e-4, 1e3, start=0.1),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
-    deterministic = {"limit": "exact", "step_size": 0.3, "outer_ratio": 3.0}
+    deterministic = {"limit": "exact", "linear_ratio": 1.0, "step_size": 0.3, "outer_ratio": 3.0}
     references = ["M. Dagréou, P. Ablin, S. Vaiter, T. Moreau. NeurIPS 2022. arXiv:2201.13409"]
 
     def draws(self):
@@ -75,7 +81,8 @@ class Solver(BilevelSolver):
         first, xp = self.first_state(z0, x0), self.bk.xp
         if self.memory == "zero":
             return first
-        inner_row = lambda i: xp.concat(oracles.inner_joint(first.z, first.x, first.v, i))
+        products = [0 * first.v, 0 * first.x]  # H v and C v at v = 0
+        inner_row = lambda i: xp.concat([oracles.grad_inner(first.z, first.x, i), *products])
         outer_row = lambda j: xp.concat(oracles.grad_outer(first.z, first.x, j))
         inner_table = oracles.map_blocks("inner", inner_row)
         outer_table = oracles.map_blocks("outer", outer_row)
@@ -106,9 +113,10 @@ class Solver(BilevelSolver):
         D_v = Hv + F_z
         D_x = Cv + F_x
         return State(
-            z=s.z - rho * D_z, v=s.v - rho * D_v, x=oracles.project(s.x - gamma * D_x), d_x=D_x,
-            t=s.t + 1, inner_table=inner_table, inner_mean=inner_mean, outer_table=outer_table,
-            outer_mean=outer_mean,
+            z=s.z - rho * D_z, v=s.v - rho * hp.linear_ratio * D_v,
+            x=oracles.project(s.x - gamma * D_x), d_x=D_x, t=s.t + 1,
+            inner_table=inner_table, inner_mean=inner_mean,
+            outer_table=outer_table, outer_mean=outer_mean,
         )  # fmt: skip
 
 

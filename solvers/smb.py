@@ -45,8 +45,8 @@ class Solver(BilevelSolver):
         beta, weight of the new estimate in the average, in (0, 1] (at k = 0 of the decay); 1 keeps
         no memory. The first iteration takes 1.
     neumann_step : float
-        eta, step of the series, near 1 / L; it never decays. The start
-        is one over the L measured at the first point.
+        eta, step of the series, near 1 / L; it never decays. The start is one over the L measured
+        at the first point.
     step_size : float
         rho, inner step (at k = 0 where steps decay).
     outer_ratio : float
@@ -54,6 +54,8 @@ class Solver(BilevelSolver):
 
     Differs from the paper
     ----------------------
+    - The batches of the inner step, of the products with H and of the cross product are independent
+      of each other, all of one size.
     - Steps and averaging weight decay as (k + 1)^{-1/2} (``schedule="theory"``), where the paper
       takes constants proportional to powers of the target accuracy.
     - ``averaged="x_and_z"`` averages the inner gradients too (double momentum), which is not in the
@@ -78,8 +80,8 @@ class Solver(BilevelSolver):
     static_graph = False
     choices = {"averaged": ("x", "x_and_z"), "schedule": ("theory", "constant")}
     search_space = {
-        "n_neumann_steps": Int(1, 100, start=40),
-        "momentum": Log(1e-2, 1.0, start=0.9),
+        "n_neumann_steps": Int(1, 1000, start=50),
+        "momentum": Log(1e-4, 1.0, start=0.9),
         "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=0.7),

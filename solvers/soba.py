@@ -34,15 +34,18 @@ class Solver(BilevelSolver):
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
         "theory": all steps decay as (t + 1)^{-1/2}; "constant": they do not.
+    linear_ratio : float
+        eta / rho, where eta is the step of v.
     step_size : float
-        rho, step of z and v (at t = 0 where steps decay).
+        rho, step of z (at t = 0 where steps decay).
     outer_ratio : float
         rho / gamma, where gamma is the step of x.
 
     Differs from the paper
     ----------------------
-    - The steps decay as t^{-1/2} (``schedule="theory"``) where the paper takes constant steps
-      proportional to T^{-1/2} for a known horizon T.
+    - The steps decay as t^{-1/2} (``schedule="theory"``), as in the authors' code, where the paper
+      takes constant steps proportional to T^{-1/2} for a known horizon T.
+    - z and v have one step in the paper (``linear_ratio=1``).
     """
 
     name = "SOBA"
@@ -52,16 +55,24 @@ class Solver(BilevelSolver):
         "outer_batch_size": ["same"],
         "sampling": ["with_replacement"],
         "schedule": ["theory"],
+        "linear_ratio": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     choices = {"schedule": ("theory", "constant")}
     search_space = {
+        "linear_ratio": Log(1e-3, 1e3, start=1.0),
         "step_size": Log(1e-4, 1e3, start=0.1),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
-    deterministic = {"limit": "exact", "schedule": "constant", "step_size": 0.3, "outer_ratio": 3.0}
+    deterministic = {
+        "limit": "exact",
+        "schedule": "constant",
+        "linear_ratio": 1.0,
+        "step_size": 0.3,
+        "outer_ratio": 3.0,
+    }
     references = ["M. Dagréou, P. Ablin, S. Vaiter, T. Moreau. NeurIPS 2022. arXiv:2201.13409"]
 
     def draws(self):
@@ -80,7 +91,7 @@ class Solver(BilevelSolver):
 
         return State(
             z=s.z - rho * D_z,
-            v=s.v - rho * D_v,
+            v=s.v - rho * hp.linear_ratio * D_v,
             x=oracles.project(s.x - gamma * D_x),
             d_x=D_x,
             t=s.t + 1,

@@ -1,11 +1,12 @@
 from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient
+from benchmark_utils.formulas.large_batch import LargeBatches
 from benchmark_utils.formulas.variance_reduction import sarah
-from benchmark_utils.oracles.draws import bernoulli, inner, iterations_of_one_epoch, outer
+from benchmark_utils.oracles.draws import PERIODS, bernoulli, inner, iterations_of, outer
 from benchmark_utils.oracles.oracles import FULL
 from benchmark_utils.problem.variables import Count, Inner, Outer
-from benchmark_utils.running.search_space import ITERATIONS, Log
+from benchmark_utils.running.search_space import ITERATIONS, Choice, Log
 from benchmark_utils.running.solver import BilevelSolver
 
 
@@ -38,22 +39,27 @@ class Solver(BilevelSolver):
         Rows of F in one mini-batch (samples); "same": ``batch_size``.
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
-    period : int or "epoch"
-        1 / p, average number of iterations from one full pass to the next, where p is the
-        probability of a full pass; "epoch": as many as it takes to draw n + m samples, the rows of
-        both levels. The first iteration always takes a full pass.
+    period : int or {"epoch/100", "epoch/2", "epoch", "epoch*8", "epoch*512"}
+        1 / p, average number of iterations from one full pass to the next, or that time in epochs,
+        where p is the probability of a full pass; an epoch is as many iterations as it takes to
+        draw n + m samples, the rows of both levels. The first iteration always takes a full pass.
+    large_batch : int or "full"
+        Mini-batches of G and of F that are averaged where the estimates are renewed after the first
+        iteration; "full": a full pass.
     radius : float
         Radius of the ball around zero that v is projected onto.
+    linear_ratio : float
+        eta / rho, where eta is the step of v.
     step_size : float
-        rho, step of z and v.
+        rho, step of z.
     outer_ratio : float
         rho / gamma, where gamma is the step of x.
 
     Differs from the paper
     ----------------------
     - Mini-batches instead of single samples.
-    - p = 1 / ``period``, where "epoch" is as many iterations as it takes to draw n + m samples,
-      with constants of the steps to tune.
+    - p = 1 / ``period``, with constants of the steps to tune.
+    - z and v have one step in the paper (``linear_ratio=1``).
     - The radius of the ball of v is a parameter, by default so large that it only stops a
       divergence.
     """
@@ -64,50 +70,66 @@ class Solver(BilevelSolver):
         "batch_size": [64],
         "outer_batch_size": ["same"],
         "sampling": ["with_replacement"],
-        "period": ["epoch"],
+        "period": ["tuned"],
+        "large_batch": ["full"],
         "radius": ["tuned"],
+        "linear_ratio": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     static_graph = False
-    choices = {"period": ("epoch", int)}
+    choices = {"period": (*PERIODS, int), "large_batch": ("full", int)}
     most = {"period": ITERATIONS}
     search_space = {
+        "period": Choice.of(*PERIODS, start="epoch"),
         "radius": Log(1.0, 1e6, start=1e3),
+        "linear_ratio": Log(1e-3, 1e3, start=1.0),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
-        "limit": "exact", "period": 1000, "radius": 1e3, "step_size": 0.3, "outer_ratio": 3.0,
+        "limit": "exact", "period": 1000, "radius": 1e3, "linear_ratio": 1.0,
+        "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["T. Chu, D. Xu, W. Yao, J. Zhang. ICML 2024. arXiv:2405.18777"]
 
     def draws(self):
         batches = {"xi": inner(), "zeta": outer()}
-        period = self.period
-        if period == "epoch":
-            period = iterations_of_one_epoch(batches, self.partitions)
-        return batches | {"full": bernoulli(1 / period)}
+        period, k = iterations_of(self.period, batches, self.partitions), self.large_batch
+        large = {} if k == "full" else {"large_xi": inner(k), "large_zeta": outer(k)}
+        return batches | large | {"full": bernoulli(1 / period)}
+
+    def init(self, z0, x0, oracles):
+        # The exact directions of the first iteration. At v = 0 the products with H and C are zero.
+        first = self.first_state(z0, x0)
+        F_z, F_x = oracles.grad_outer(z0, x0, FULL)
+        return first._replace(d_z=oracles.grad_inner(z0, x0, FULL), d_v=F_z, d_x=F_x)
 
     def step(self, s, oracles, hp, draws):
         rho, gamma = hp.step_size, hp.step_size / hp.outer_ratio
 
-        # PAGE: with probability p, and at the first iteration, the exact directions; else the same
-        # draws at two points.
+        # PAGE: with probability p the exact directions; else the same draws at two points.
         def exact(*estimates):
-            return hypergradient.joint(oracles, s.z, s.v, s.x, FULL, FULL)
+            if self.large_batch == "full":
+                return hypergradient.joint(oracles, s.z, s.v, s.x, FULL, FULL)
+            large = LargeBatches(oracles, self.large_batch)
+            return hypergradient.joint(large, s.z, s.v, s.x, draws.large_xi, draws.large_zeta)
 
         def corrected(*estimates):
             at = lambda z, v, x: hypergradient.joint(oracles, z, v, x, draws.xi, draws.zeta)
             new, old = oracles.at_points(at, (s.z, s.v, s.x), (s.z_old, s.v_old, s.x_old))
             return tuple(map(sarah, estimates, new, old))
 
-        full = (draws.full == 1) | (s.t == 0)
-        d_z, d_v, d_x = oracles.cond(full, exact, corrected, s.d_z, s.d_v, s.d_x)
+        def renewed_or_corrected(*estimates):
+            return oracles.cond(draws.full == 1, exact, corrected, *estimates)
+
+        # The first iteration uses the directions of `init`.
+        keep = lambda *estimates: estimates
+        d_z, d_v, d_x = oracles.cond(s.t == 0, keep, renewed_or_corrected, s.d_z, s.d_v, s.d_x)
 
         return State(
-            z=s.z - rho * d_z, v=oracles.ball_z(s.v - rho * d_v, hp.radius),
+            z=s.z - rho * d_z, v=oracles.ball_z(s.v - rho * hp.linear_ratio * d_v, hp.radius),
             x=oracles.project(s.x - gamma * d_x), d_x=d_x, t=s.t + 1,
             d_z=d_z, d_v=d_v, z_old=s.z, v_old=s.v, x_old=s.x,
         )  # fmt: skip

@@ -2,10 +2,10 @@ from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient
 from benchmark_utils.formulas.variance_reduction import sarah
-from benchmark_utils.oracles.draws import inner, iterations_of_one_epoch, outer
+from benchmark_utils.oracles.draws import PERIODS, inner, iterations_of, outer
 from benchmark_utils.oracles.oracles import FULL
 from benchmark_utils.problem.variables import Count, Inner, Outer
-from benchmark_utils.running.search_space import ITERATIONS, Log
+from benchmark_utils.running.search_space import ITERATIONS, Choice, Log
 from benchmark_utils.running.solver import BilevelSolver
 
 
@@ -38,21 +38,23 @@ class Solver(BilevelSolver):
         Rows of F in one mini-batch (samples); "same": ``batch_size``.
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
-    period : int or "epoch"
-        Iterations from one full pass to the next; "epoch": as many as it takes to draw n + m
-        samples, the rows of both levels.
+    period : int or {"epoch/100", "epoch/2", "epoch", "epoch*8", "epoch*512"}
+        Iterations from one full pass to the next, or that time in epochs; an epoch is as many
+        iterations as it takes to draw n + m samples, the rows of both levels.
     radius : float
         Radius of the ball around zero that v is projected onto.
+    linear_ratio : float
+        eta / rho, where eta is the step of v.
     step_size : float
-        rho, step of z and v.
+        rho, step of z.
     outer_ratio : float
         rho / gamma, where gamma is the step of x.
 
     Differs from the paper
     ----------------------
     - Mini-batches instead of single samples.
-    - ``period="epoch"`` renews the estimates after as many iterations as it takes to draw n + m
-      samples, with constants of the steps to tune.
+    - The period is a number of iterations or of epochs, with constants of the steps to tune.
+    - z and v have one step in the paper (``linear_ratio=1``).
     - The radius of the ball of v is a parameter, by default so large that it only stops a
       divergence.
     """
@@ -63,33 +65,41 @@ class Solver(BilevelSolver):
         "batch_size": [64],
         "outer_batch_size": ["same"],
         "sampling": ["with_replacement"],
-        "period": ["epoch"],
+        "period": ["tuned"],
         "radius": ["tuned"],
+        "linear_ratio": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     static_graph = False
-    choices = {"period": ("epoch", int)}
+    choices = {"period": (*PERIODS, int)}
     most = {"period": ITERATIONS}
     search_space = {
+        "period": Choice.of(*PERIODS, start="epoch"),
         "radius": Log(1.0, 1e6, start=1e3),
+        "linear_ratio": Log(1e-3, 1e3, start=1.0),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
-        "limit": "exact", "period": 1000, "radius": 1e3, "step_size": 0.3, "outer_ratio": 3.0,
+        "limit": "exact", "period": 1000, "radius": 1e3, "linear_ratio": 1.0,
+        "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["M. Dagréou, T. Moreau, S. Vaiter, P. Ablin. AISTATS 2024. arXiv:2302.08766"]
 
     def draws(self):
         return {"xi": inner(), "zeta": outer()}
 
+    def init(self, z0, x0, oracles):
+        # The exact directions of the first iteration. At v = 0 the products with H and C are zero.
+        first = self.first_state(z0, x0)
+        F_z, F_x = oracles.grad_outer(z0, x0, FULL)
+        return first._replace(d_z=oracles.grad_inner(z0, x0, FULL), d_v=F_z, d_x=F_x)
+
     def step(self, s, oracles, hp, draws):
         rho, gamma = hp.step_size, hp.step_size / hp.outer_ratio
-        period = self.period
-        if period == "epoch":
-            period = iterations_of_one_epoch(self.plan, self.partitions)
+        period = iterations_of(self.period, self.plan, self.partitions)
 
         # Every ``period`` iterations the exact directions, else SARAH with the same draws at two
         # points.
@@ -101,10 +111,15 @@ class Solver(BilevelSolver):
             new, old = oracles.at_points(at, (s.z, s.v, s.x), (s.z_old, s.v_old, s.x_old))
             return tuple(map(sarah, estimates, new, old))
 
-        d_z, d_v, d_x = oracles.cond(s.t % period == 0, exact, corrected, s.d_z, s.d_v, s.d_x)
+        def renewed_or_corrected(*estimates):
+            return oracles.cond(s.t % period == 0, exact, corrected, *estimates)
+
+        # The first iteration uses the directions of `init`.
+        keep = lambda *estimates: estimates
+        d_z, d_v, d_x = oracles.cond(s.t == 0, keep, renewed_or_corrected, s.d_z, s.d_v, s.d_x)
 
         return State(
-            z=s.z - rho * d_z, v=oracles.ball_z(s.v - rho * d_v, hp.radius),
+            z=s.z - rho * d_z, v=oracles.ball_z(s.v - rho * hp.linear_ratio * d_v, hp.radius),
             x=oracles.project(s.x - gamma * d_x), d_x=d_x, t=s.t + 1,
             d_z=d_z, d_v=d_v, z_old=s.z, v_old=s.v, x_old=s.x,
         )  # fmt: skip

@@ -2,6 +2,7 @@ import math
 from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient, linear_system
+from benchmark_utils.formulas.outer_step import OPTIMISERS, outer_step
 from benchmark_utils.formulas.steps import length_at
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
@@ -14,6 +15,8 @@ class State(NamedTuple):
     x: Outer
     d_x: Outer  # last outer direction D_x
     t: Count
+    m_x: Outer.only_with("outer_optimiser", "heavy_ball", "adam")  # average of D_x
+    s_x: Outer.only_with("outer_optimiser", "adam")  # average of its squares
 
 
 class Solver(BilevelSolver):
@@ -42,9 +45,15 @@ class Solver(BilevelSolver):
     largest_batch : int
         L, batches that the first factor averages with ``batch_growth="theory"`` (the last one takes
         1); not used with "constant".
+    outer_optimiser : {"sgd", "heavy_ball", "adam"}
+        Step of x along D_x, see `benchmark_utils.formulas.outer_step`: plain, with heavy-ball
+        momentum, or Adam's.
+    outer_momentum : float
+        Weight of the old average in heavy ball and in Adam (beta_1), in [0, 1); "sgd" has none. It
+        is part of the program: another value compiles again.
     neumann_step : float
-        eta, step of the series, near 1 / L; it never decays. The start
-        is one over the L measured at the first point.
+        eta, step of the series, near 1 / L; it never decays. The start is one over the L measured
+        at the first point.
     step_size : float
         alpha, inner step.
     outer_ratio : float
@@ -56,6 +65,7 @@ class Solver(BilevelSolver):
       are to shrink as B Q (1 - eta mu)^{j-1} from the factor j = 1 that is applied first to
       grad_z F. With ``batch_growth="theory"`` they do, by the formula above, so L stands for
       (1 - eta mu)^{-(Q-1)}.
+    - ``outer_optimiser`` other than "sgd" is an addition.
     """
 
     name = "StocBiO"
@@ -68,15 +78,17 @@ class Solver(BilevelSolver):
         "n_inner_steps": ["tuned"],
         "n_neumann_steps": ["tuned"],
         "largest_batch": [8],
+        "outer_optimiser": ["sgd"],
+        "outer_momentum": [0.9],
         "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    choices = {"batch_growth": ("constant", "theory")}
+    choices = {"batch_growth": ("constant", "theory"), "outer_optimiser": OPTIMISERS}
     search_space = {
-        "n_inner_steps": Int(1, 100, start=10),
-        "n_neumann_steps": Int(1, 100, start=10),
+        "n_inner_steps": Int(1, 1000, start=10),
+        "n_neumann_steps": Int(1, 3000, start=50),
         "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.1),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
@@ -121,4 +133,6 @@ class Solver(BilevelSolver):
 
         # Algorithm 2, lines 8-9: hypergradient estimate and outer step.
         D_x, _ = hypergradient.implicit(oracles, z, s.x, solve, draws.f, draws.x)
-        return State(z=z, x=oracles.project(s.x - beta * D_x), d_x=D_x, t=s.t + 1)
+        how = self.outer_optimiser, self.outer_momentum
+        x, m_x, s_x = outer_step(oracles, s, D_x, beta, s.t, *how)
+        return State(z=z, x=x, d_x=D_x, t=s.t + 1, m_x=m_x, s_x=s_x)

@@ -14,7 +14,7 @@ class State(NamedTuple):
     x: Outer
     d_x: Outer  # STORM estimate of the hypergradient, last outer direction
     t: Count
-    d_z: Inner  # last inner direction: a STORM estimate of grad_z G, plain with "MSTSA"
+    d_z: Inner  # STORM estimate of grad_z G, last inner direction
     z_old: Inner.start  # z and x at which d_z and d_x were taken
     x_old: Outer.start
 
@@ -36,20 +36,21 @@ class Solver(BilevelSolver):
         Rows of F in one mini-batch (samples); "same": ``batch_size``.
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
-    variant : {"SUSTAIN", "MSTSA"}
-        "SUSTAIN": momentum on z and on x; "MSTSA": on x only, as we read the first version of the
-        paper.
     schedule : {"theory", "constant"}
-        "theory": the steps decay as (t + 1)^{-1/3}, the momentum weight as (t + 1)^{-2/3};
-        "constant": they do not.
+        "theory": the steps decay as (1 + t / m)^{-1/3}, the momentum weights as
+        (1 + t / m)^{-2/3}; "constant": they do not.
     n_neumann_steps : int
         Q of HIA: one random term of a series of Q terms, 0 to Q - 1 products in one estimate.
     momentum : float
-        Weight a in new + (1 - a) (estimate - old), in (0, 1] (at t = 0 of the decay); 1 keeps no
-        memory. The first iteration takes 1.
+        Weight a in new + (1 - a) (estimate - old) of the outer direction, in (0, 1] (at t = 0 of
+        the decay); 1 keeps no memory. The first iteration takes 1.
+    inner_momentum : float
+        The same weight of the estimate of grad_z G.
+    decay_offset : float
+        m of the decay (1 + t / m)^{-e} (iterations); 1 gives powers of t + 1.
     neumann_step : float
-        eta, step of the series, near 1 / L; it never decays. The start
-        is one over the L measured at the first point.
+        eta, step of the series, near 1 / L; it never decays. The start is one over the L measured
+        at the first point.
     step_size : float
         beta, step of z (at t = 0 where steps decay).
     outer_ratio : float
@@ -57,8 +58,10 @@ class Solver(BilevelSolver):
 
     Differs from the paper
     ----------------------
-    - The momentum weight is an independent factor times (t + 1)^{-2/3}, the square of the decay of
-      the steps, without the constants of the theorem.
+    - The momentum weights are independent factors times (1 + t / m)^{-2/3}, the square of the decay
+      of the steps, without the constants of the theorem.
+    - MSTSA, the method of the first version of the paper, is not offered: its text could not be
+      read, and released codes that bear the name differ.
     - The first directions are plain stochastic ones (weight 1).
     - The length Q of the series is constant, where the paper lets it grow with the logarithm of T.
     """
@@ -69,27 +72,31 @@ class Solver(BilevelSolver):
         "batch_size": [64],
         "outer_batch_size": ["same"],
         "sampling": ["with_replacement"],
-        "variant": ["SUSTAIN"],
         "schedule": ["theory"],
         "n_neumann_steps": ["tuned"],
         "momentum": ["tuned"],
+        "inner_momentum": ["tuned"],
+        "decay_offset": ["tuned"],
         "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     static_graph = False
-    choices = {"variant": ("SUSTAIN", "MSTSA"), "schedule": ("theory", "constant")}
+    choices = {"schedule": ("theory", "constant")}
     search_space = {
-        "n_neumann_steps": Int(1, 100, start=40),
-        "momentum": Log(1e-2, 1.0, start=0.9),
+        "n_neumann_steps": Int(1, 1000, start=50),
+        "momentum": Log(1e-4, 1.0, start=0.9),
+        "inner_momentum": Log(1e-4, 1.0, start=0.9),
+        "decay_offset": Log(1.0, 1e4, start=1.0),
         "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=2.0),
     }
     deterministic = {
         "limit": "hia", "schedule": "constant", "n_neumann_steps": 4, "momentum": 0.9,
-        "neumann_step": 0.3, "step_size": 0.3, "outer_ratio": 2.0,
+        "neumann_step": 0.3, "inner_momentum": 0.9, "decay_offset": 1.0, "step_size": 0.3,
+        "outer_ratio": 2.0,
     }  # fmt: skip
     references = ["P. Khanduri, S. Zeng, M. Hong, H.-T. Wai, Z. Wang, Z. Yang. NeurIPS 2021. arXiv:2102.07367"]
 
@@ -100,25 +107,22 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         decay = theory_or_constant(self.schedule, 1 / 3)
-        beta = power_law(hp.step_size, s.t, decay)  # inner step
-        alpha = power_law(hp.step_size / hp.outer_ratio, s.t, decay)  # outer step
-        a = momentum(self.bk, power_law(hp.momentum, s.t, 2 * decay), s.t)
+        m = hp.decay_offset
+        beta = power_law(hp.step_size, s.t, decay, m)  # inner step
+        alpha = power_law(hp.step_size / hp.outer_ratio, s.t, decay, m)  # outer step
+        weight = lambda a: momentum(self.bk, power_law(a, s.t, 2 * decay, m), s.t)
         eta = hp.neumann_step  # step of the series
 
         Q, p = self.n_neumann_steps, draws.p
-        grad_z = lambda z, x: oracles.grad_inner(z, x, draws.z)
-        grad_x = lambda z, x: hypergradient.hia(oracles, z, x, eta, Q, p, draws.v, draws.f, draws.x)
-        both = lambda z, x: (grad_z(z, x), grad_x(z, x))
-        now, before = (s.z, s.x), (s.z_old, s.x_old)
+
+        def both(z, x):
+            D_x = hypergradient.hia(oracles, z, x, eta, Q, p, draws.v, draws.f, draws.x)
+            return oracles.grad_inner(z, x, draws.z), D_x
 
         # d_t = D(z_t, x_t) + (1 - a) (d_{t-1} - D(z_{t-1}, x_{t-1})), the same draws at both points
-        if self.variant == "SUSTAIN":
-            (D_z, D_x), (D_z_old, D_x_old) = oracles.at_points(both, now, before)
-            d_z = storm(s.d_z, D_z, D_z_old, a)
-        else:
-            d_z = grad_z(s.z, s.x)
-            D_x, D_x_old = oracles.at_points(grad_x, now, before)
-        d_x = storm(s.d_x, D_x, D_x_old, a)
+        (D_z, D_x), (D_z_old, D_x_old) = oracles.at_points(both, (s.z, s.x), (s.z_old, s.x_old))
+        d_z = storm(s.d_z, D_z, D_z_old, weight(hp.inner_momentum))
+        d_x = storm(s.d_x, D_x, D_x_old, weight(hp.momentum))
 
         z, x = s.z - beta * d_z, oracles.project(s.x - alpha * d_x)
         return State(z=z, x=x, d_x=d_x, t=s.t + 1, d_z=d_z, z_old=s.z, x_old=s.x)

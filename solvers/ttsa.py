@@ -1,11 +1,14 @@
 from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient
-from benchmark_utils.formulas.steps import power_law, theory_or_constant
+from benchmark_utils.formulas.steps import power_law
 from benchmark_utils.oracles.draws import inner, integers, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import Int, Log
 from benchmark_utils.running.solver import BilevelSolver
+
+#: Exponents of the decay of the inner and of the outer step.
+EXPONENTS = {"theory": (2 / 5, 3 / 5), "strongly_convex": (2 / 3, 1), "constant": (0, 0)}
 
 
 class State(NamedTuple):
@@ -33,24 +36,26 @@ class Solver(BilevelSolver):
         Rows of F in one mini-batch (samples); "same": ``batch_size``.
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
-    schedule : {"theory", "constant"}
+    schedule : {"theory", "strongly_convex", "constant"}
         "theory": the inner step decays as (k + 1)^{-2/5}, the outer step as (k + 1)^{-3/5};
-        "constant": they do not.
+        "strongly_convex", for a strongly convex h: as (k + 1)^{-2/3} and (k + 1)^{-1}; "constant":
+        they do not.
     n_neumann_steps : int
         Q of HIA: one random term of a series of Q terms, 0 to Q - 1 products in one estimate.
     neumann_step : float
-        eta, step of the series, near 1 / L; it never decays. The start
-        is one over the L measured at the first point.
+        eta, step of the series, near 1 / L; it never decays. The start is one over the L measured
+        at the first point.
     step_size : float
         beta, inner step (at k = 0 where steps decay).
     outer_ratio : float
-        beta / alpha at k = 0, where alpha is the outer step; below 1 the outer step is the larger
-        one at first.
+        beta / alpha at k = 0, where alpha is the outer step. With 1 or more the outer step is never
+        the larger one; below, it is until the decay has caught up.
 
     Differs from the paper
     ----------------------
     - The steps decay as (k + 1)^{-2/5} and (k + 1)^{-3/5} (``schedule="theory"``), where the paper
-      takes constant steps proportional to these powers of a known horizon.
+      takes constant steps proportional to these powers of a known horizon. In its strongly convex
+      case the steps decrease as here, up to constants and an offset of k.
     - The length Q of the series is constant, where the paper lets it grow with the logarithm of the
       horizon.
     """
@@ -69,12 +74,12 @@ class Solver(BilevelSolver):
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     static_graph = False
-    choices = {"schedule": ("theory", "constant")}
+    choices = {"schedule": ("theory", "strongly_convex", "constant")}
     search_space = {
-        "n_neumann_steps": Int(1, 100, start=40),
+        "n_neumann_steps": Int(1, 1000, start=50),
         "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start=0.5),
-        "outer_ratio": Log(1e-6, 1e3, start=0.3),
+        "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
         "limit": "hia", "schedule": "constant", "n_neumann_steps": 4, "neumann_step": 0.3,
@@ -89,7 +94,7 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         # Two time scales: the outer step over the inner step tends to zero.
-        inner_decay, outer_decay = (theory_or_constant(self.schedule, e) for e in (2 / 5, 3 / 5))
+        inner_decay, outer_decay = EXPONENTS[self.schedule]
         beta = power_law(hp.step_size, s.t, inner_decay)
         alpha = power_law(hp.step_size / hp.outer_ratio, s.t, outer_decay)
         eta = hp.neumann_step  # step of the series

@@ -183,7 +183,7 @@ def bytes_of_iteration(program):
     for level, part in program.partitions.items():
         leaves = jax.tree.leaves(program.data[level])
         blocks += sum(leaf.nbytes for leaf in leaves) // part.n_blocks
-    fields = state_bytes(program.solver.state_class(), program.view, program.partitions, 4)
+    fields = state_bytes(program.roles, program.view, program.partitions, 4)
     return blocks + 2 * sum(fields.values())
 
 

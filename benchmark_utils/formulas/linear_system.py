@@ -37,6 +37,16 @@ def sgd(oracles, hvp, b, v0, eta, n):
     return oracles.repeat(n, lambda k, v: v - eta * (hvp(k, v) + b), v0)
 
 
+def normal(oracles, hvp, b, v0, eta, n):
+    """``n`` steps ``v <- v - eta H_k' (H_k v + b)`` on the normal equations from ``v0``; needs symmetric H.
+
+    ``hvp(k, j, v)`` is the product with the j-th of the two Hessians of step k; drawn independently of each other they
+    leave the step unbiased for the gradient of 1/2 ‖H v + b‖^2.
+    """
+    oracles.need_symmetry()
+    return oracles.repeat(n, lambda k, v: v - eta * hvp(k, 1, hvp(k, 0, v) + b), v0)
+
+
 def cg(oracles, hvp, b, v0, eta, n):
     """``n`` steps of conjugate gradients on ``H v = -b`` from ``v0``, n + 1 products; needs symmetric H > 0.
 

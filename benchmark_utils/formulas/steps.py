@@ -1,8 +1,8 @@
 """Step-size schedules: pure functions of the outer iteration counter."""
 
 
-def power_law(c, t, exponent):
-    """Return ``c / (t + 1)**exponent`` in the precision of ``c``.
+def power_law(c, t, exponent, offset=1):
+    """Return ``c (1 + t / offset)**-exponent`` in the precision of ``c``: ``c / (t + 1)**exponent`` with offset 1.
 
     Parameters
     ----------
@@ -12,11 +12,13 @@ def power_law(c, t, exponent):
         Outer iterations done so far, starting at 0.
     exponent : float
         Decay exponent; 0 gives the constant schedule.
+    offset : float or 0-d array
+        m of schedules proportional to ``(m + t)**-exponent``: iterations over which the value stays close to ``c``.
     """
     if exponent == 0:
         return c
     # 0 * c gives the integer counter the floating type of c on every backend.
-    return c * (t + 1 + 0 * c) ** -exponent
+    return c * ((t + 0 * c) / offset + 1) ** -exponent
 
 
 def theory_or_constant(schedule, exponent):

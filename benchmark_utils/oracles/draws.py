@@ -62,6 +62,25 @@ def iterations_of_one_epoch(plan, partitions):
     return max(1, -(-sum(part.n_samples for part in partitions.values()) // drawn))
 
 
+#: Words for the time from one full pass to the next, in epochs; a whole number counts iterations.
+PERIODS = {"epoch/100": 1 / 100, "epoch/2": 1 / 2, "epoch": 1, "epoch*8": 8, "epoch*512": 512}
+
+
+def iterations_of(period, plan, partitions):
+    """Return a period in iterations, at least 1.
+
+    Parameters
+    ----------
+    period : int or str
+        A number of iterations, or a word of `PERIODS`.
+    plan, partitions
+        See `iterations_of_one_epoch`.
+    """
+    if not isinstance(period, str):
+        return period
+    return max(1, math.ceil(PERIODS[period] * iterations_of_one_epoch(plan, partitions)))
+
+
 class Reshuffled:
     """Ids 0 .. n - 1 without replacement: permutations one after the other, cut wherever a chunk ends.
 

@@ -60,22 +60,36 @@ class Role:
         Of `Memory`: how many vectors of the size of z and of x one row holds; empty for a `Scalar`.
     starts : bool
         Whether the field starts at z0 or x0; else at zero. Fields named z and x start there in any case.
+    used : tuple, or None
+        (name, words): the field is empty unless the solver's parameter ``name`` is one of ``words``.
     """
 
     axes: tuple
     columns: Any = None
     starts: bool = False
+    used: Any = None
 
     @property
     def start(self):
         """The same role for a field that starts at z0 or x0: old iterates, second copies."""
         return dataclasses.replace(self, starts=True)
 
+    def only_with(self, name, *words):
+        """Return the same role for a field that is empty unless the parameter ``name`` is one of ``words``."""
+        return dataclasses.replace(self, used=(name, words))
+
+    def of(self, solver):
+        """Return the role that the field has with the parameters of ``solver``: this one, or that of no numbers."""
+        return EMPTY if self.used is not None and getattr(solver, self.used[0]) not in self.used[1] else self
+
     def shape(self, sizes):
         """Return the shape for ``sizes``, a dict of "z", "x", "inner" and "outer" to int."""
         shape = tuple(axis if isinstance(axis, int) else sizes[axis] for axis in self.axes)
         return (*shape, sum(k * sizes[axis] for axis, k in self.columns.items())) if self.columns else shape
 
+
+#: A field without numbers.
+EMPTY = Role((0,))
 
 #: Shape of z, shape of x, iteration counter, one real number.
 Inner, Outer, Count, Scalar = Role(("z",)), Role(("x",)), Role(()), Role((), {})

@@ -4,7 +4,6 @@ import numpy as np
 import psutil
 
 from benchmark_utils.oracles.draws import bytes_of
-from benchmark_utils.problem.variables import roles_of
 
 #: Bytes that the draws of one iteration may take.
 DRAWS = 1 << 28
@@ -19,27 +18,27 @@ def sizes_of(view, partitions):
     return {"z": view.inner_size, "x": view.outer_size, **blocks}
 
 
-def state_bytes(state_class, view, partitions, itemsize):
+def state_bytes(roles, view, partitions, itemsize):
     """Return dict of field to the bytes that it takes on the device."""
     sizes, tasks = sizes_of(view, partitions), 1
     if view.tasks is not None:
         part = partitions["inner"]
         tasks = part.batch_size * (part.n_blocks if view.tasks.warm else 1)
     out = {}
-    for name, role in roles_of(state_class).items():
+    for name, role in roles.items():
         count = float(np.prod(role.shape(sizes), dtype=float))
         out[name] = int(itemsize * count * (tasks if role.axes == ("z",) else 1))
     return out
 
 
-def why_too_large(name, state_class, view, partitions, itemsize):
+def why_too_large(name, roles, view, partitions, itemsize):
     """Return a sentence if the state does not fit into half of the memory, else None."""
-    fields = state_bytes(state_class, view, partitions, itemsize)
+    fields = state_bytes(roles, view, partitions, itemsize)
     need, have = sum(fields.values()) / 2**30, MEMORY_SHARE * psutil.virtual_memory().total / 2**30
     if need <= have:
         return None
     largest = max(fields, key=fields.get)
-    shape = " x ".join(map(str, roles_of(state_class)[largest].shape(sizes_of(view, partitions))))
+    shape = " x ".join(map(str, roles[largest].shape(sizes_of(view, partitions))))
     return (
         f"{name} keeps {need:.1f} GiB of state ({largest} alone {shape} numbers, {fields[largest] / 2**30:.1f} GiB), "
         f"more than half of the memory ({have:.1f} GiB); raise batch_size or use a method that keeps less, such as "

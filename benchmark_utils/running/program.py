@@ -10,7 +10,6 @@ from benchmark_utils.oracles.blocks import Partition, make_blocks
 from benchmark_utils.oracles.draws import SAMPLING, DrawStreams, inner
 from benchmark_utils.oracles.oracles import Oracles, Spec
 from benchmark_utils.problem.parameters import shown
-from benchmark_utils.problem.variables import roles_of
 from benchmark_utils.running import memory
 from benchmark_utils.running.search_space import hyper_parameter_names
 
@@ -157,7 +156,7 @@ class Program(BackendProgram):
 
     def __init__(self, solver, view, rules, vectorised=False):
         super().__init__(solver, view, rules, vectorised)
-        self.roles = roles_of(solver.state_class())
+        self.roles = solver.roles()
         self.in_tasks = [name for name, role in self.roles.items() if role.axes == ("z",)]
         self._init = self._advance = None
 
@@ -165,7 +164,7 @@ class Program(BackendProgram):
     def why_too_large(solver, view, rules, partitions):
         """Return a sentence if the solver's state does not fit into the memory, else None."""
         itemsize = np.dtype(rules.precision).itemsize
-        return memory.why_too_large(solver.name, solver.state_class(), view, partitions, itemsize)
+        return memory.why_too_large(solver.name, solver.roles(), view, partitions, itemsize)
 
     # ------------------------------------------------------------------ what is compiled
     def counted_init(self, z0, x0, data):

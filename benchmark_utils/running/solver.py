@@ -238,6 +238,10 @@ class BilevelSolver(BackendSolver):
         """Return the NamedTuple ``State`` of the solver's file."""
         return cls.step.__globals__["State"]
 
+    def roles(self):
+        """Return dict of field of State to its `Role` with the parameters of this instance."""
+        return {name: role.of(self) for name, role in roles_of(self.state_class()).items()}
+
     def first_state(self, z0, x0):
         """Return the State whose fields start as their roles say; with tasks z0 is a table."""
         blocks = {level: part.n_blocks for level, part in self.partitions.items()}
@@ -252,7 +256,7 @@ class BilevelSolver(BackendSolver):
             return 1 * like if role.starts or name == role.axes[0] else 0 * like
 
         State = self.state_class()
-        return State(**{name: first(name, role) for name, role in roles_of(State).items()})
+        return State(**{name: first(name, role) for name, role in self.roles().items()})
 
     def required(self):
         """Return the names of what this algorithm asks of a problem, found by listening to its step."""

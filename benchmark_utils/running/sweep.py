@@ -54,7 +54,7 @@ class Sweep:
         """Return how many members fit into a share of the machine's memory, from the roles of the state."""
         program = self.program
         itemsize = np.dtype(self.rules.precision).itemsize
-        fields = memory.state_bytes(self.solver.state_class(), self.view, program.partitions, itemsize)
+        fields = memory.state_bytes(self.solver.roles(), self.view, program.partitions, itemsize)
         each = 3 * sum(fields.values()) + program.streams().bytes_per_iteration()  # state, its copy, temporaries
         return max(1, int(share * psutil.virtual_memory().total / each))
 

@@ -1,4 +1,4 @@
-"""The accelerated variants of AmIGO."""
+"""The variants of AmIGO: accelerated, and on the normal equations."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from benchmark_utils.oracles.draws import DrawStreams
 from benchmark_utils.oracles.ledger import ORACLES
 
 AMIGO = helpers.solver_classes()["amigo"]
-SOLVERS = [("gd", "gd"), ("nesterov", "gd"), ("gd", "cg"), ("nesterov", "cg")]
+SOLVERS = [("gd", "gd"), ("nesterov", "gd"), ("gd", "cg"), ("nesterov", "cg"), ("gd", "normal")]
 
 
 def after_one_iteration(backend, **parameters):

@@ -110,7 +110,6 @@ COSTS = {
     "vr_biadam": ("vr_biadam", {}, hia_cost, dict(points=2, inner_points=2)),
     "accbo": ("accbo", dict(n_inner_steps=3), hia_cost, dict(points=2)),
     "sustain": ("sustain", {}, hia_cost, dict(points=2, inner_points=2)),
-    "mstsa": ("sustain", dict(variant="MSTSA"), hia_cost, dict(points=2)),
     "bsgm": (
         "bsgm", dict(growth=0.25, n_steps=5), bsgm_cost,
         dict(lengths=[min(5, math.ceil((s + 1) / 4)) for s in range(N_ITER)]),
@@ -249,7 +248,7 @@ def test_growing_batches_change_the_noise_not_the_series(backend):
         ("alset_dagger", {}),
         ("alset_dagger_det", {}),
         ("smb", dict(averaged="x_and_z")),
-        ("sustain", dict(variant="MSTSA")),
+        ("sustain", {}),
         ("vr_biadam", {}),
         ("bsgm", dict(warm_start="z_and_v", growth=0.25, n_steps=4)),
         ("stocbio", dict(batch_growth="theory", largest_batch=5)),
@@ -264,7 +263,8 @@ def test_variants_agree_between_backends(which, parameters):
 @pytest.mark.parametrize(
     ("which", "name"),
     [("bsa", "inner_schedule"), ("bsa", "warm_start"), ("alset", "schedule"), ("bsgm", "length_schedule"),
-     ("bsgm", "warm_start"), ("bsgm", "schedule"), ("smb", "averaged"), ("sustain", "variant"), ("biadam", "schedule"),
+     ("bsgm", "warm_start"), ("bsgm", "schedule"), ("smb", "averaged"), ("ttsa", "schedule"),
+     ("bsa", "inner_decay"), ("biadam", "squares_of"), ("biadam", "schedule"),
      ("stocbio", "batch_growth")],
 )  # fmt: skip
 def test_unknown_variants_are_skipped_with_a_sentence(which, name):

@@ -35,9 +35,9 @@ BOX = 0.5
 
 #: Hyper-parameters of all solvers: none is 1 and no two are equal, so that each of them shows.
 NUMBERS = {
-    "step_size": 0.3, "outer_ratio": 0.8, "linear_ratio": 0.7,
+    "step_size": 0.3, "outer_ratio": 0.8, "linear_ratio": 1.2,
     "neumann_step": 0.18, "inner_ratio": 0.9, "momentum": 0.4, "theta": 0.35,
-    "square_memory": 0.85, "scaling_floor": 0.02, "penalty": 2.5, "penalty_start": 1.5,
+    "square_memory": 0.85, "inner_momentum": 0.55, "scaling_floor": 0.02, "penalty": 2.5, "penalty_start": 1.5,
     "barrier_weight": 0.95, "smoothing": 0.3, "delta": 0.04, "decay_offset": 7.0, "radius": 0.8,
     "mu": 0.3, "growth": 0.2,
 }  # fmt: skip
@@ -45,7 +45,7 @@ NUMBERS = {
 INTEGERS = {
     "batch_size": BATCH, "n_inner_steps": 3, "n_linear_steps": 4, "n_neumann_steps": 4,
     "n_directions": 2, "max_inner_steps": 6, "max_steps": 5, "n_steps": 3,
-    "ramp": 12, "largest_batch": 5, "period": 6, "truncation": 2,
+    "ramp": 12, "largest_batch": 5, "large_batch": 3, "period": 6, "truncation": 2,
 }  # fmt: skip
 
 #: Half widths of the box for solvers whose x does not reach the usual one within the run.
@@ -230,7 +230,10 @@ def cases():
         if stem in OTHER_WAYS:
             changes.append(OTHER_WAYS[stem])
         for name, words in cls.choices.items():
-            others = [word for word in words if word != cls.parameters[name][0]]
+            default = parameters_of(cls)[name]
+            others = [word for word in words if word != default]
+            if name == "period":  # the other words are the same but for a factor
+                others = [int, "epoch/2"]
             changes += [{name: INTEGERS[name] if word is int else word, **batch} for word in others]
         for problem in PROBLEMS:
             for change in changes:
@@ -257,10 +260,12 @@ def iterates_of_transcription(paper, oracles, start, hp, draws, k):
         yield state
 
 
-def one_epoch(plan):
-    """Return the iterations that draw as many samples as there are."""
-    drawn = sum(np.prod(draw.shape) for draw in plan.values() if draw.kind in ("inner", "outer"))
-    return int(np.ceil((N_INNER + N_OUTER) / (BATCH * drawn)))
+def in_iterations(period, plan):
+    """Return the iterations in which the small batches hold as many samples as there are, or half of them."""
+    small = {role: draw for role, draw in plan.items() if not (role.startswith("large") or role.isupper())}
+    drawn = sum(np.prod(draw.shape) for draw in small.values() if draw.kind in ("inner", "outer"))
+    epoch = int(np.ceil((N_INNER + N_OUTER) / (BATCH * drawn)))
+    return {"epoch": epoch, "epoch/2": int(np.ceil(epoch / 2))}[period]
 
 
 @pytest.mark.parametrize(("file", "kind", "changes"), cases())
@@ -285,8 +290,8 @@ def test_solver_follows_its_transcription(file, kind, changes):
     assert reason is None, reason
     draws = DrawStreams(solver.plan, solver.partitions, SEED).take(N_ITERATIONS)
 
-    if k.get("period") == "epoch":
-        k["period"] = one_epoch(solver.plan)
+    if isinstance(k.get("period"), str):
+        k["period"] = in_iterations(k["period"], solver.plan)
     for draw in solver.plan.values():
         assert draw.kind != "bernoulli" or draw.bounds == (1 / k["period"],)
     hp = {name: k.pop(name) for name, space in cls.search_space.items() if isinstance(space, Log)}

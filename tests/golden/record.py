@@ -72,9 +72,7 @@ OWN_STRUCTURE = {
 }
 
 #: Variants that are algorithms of their own: on ``simulated``, both backends.
-VARIANTS = {
-    "sustain": [dict(variant="MSTSA")],
-}
+VARIANTS = {}
 #: Other words of the structure, and numbers for full batches: on ``simulated``, by torch alone
 #: where the solver has it, since compiling is slow. A file that has a ``schedule`` has the case
 #: ``schedule="constant"`` besides.
@@ -104,7 +102,6 @@ WORDS = {
     "spaba": [dict(period=8)],
     "srba": [dict(period=8)],
     "stocbio": [dict(batch_growth="theory")],
-    "sustain": [dict(variant="MSTSA", schedule="constant")],
     "v_pbgd": [dict(batch_size=16)],
     "vrbo": [dict(period=8)],
 }

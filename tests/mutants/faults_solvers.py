@@ -30,7 +30,7 @@ FAULTS = (
     solver("f2sa.penalty_does_not_grow", "(self.schedule, -growth)", "(self.schedule, 0)"),
     solver("f3sa.exponent_where_f_is_noisy", '"outer": (1 / 4', '"outer": (2 / 5'),
     solver("alset.sgd_starts_at_grad_z", "b, 0 * b, eta, K", "b, b, eta, K"),
-    solver("ttsa.exponents_swapped", "for e in (2 / 5, 3 / 5)", "for e in (3 / 5, 2 / 5)"),
+    solver("ttsa.exponents_swapped", "\"theory\": (2 / 5, 3 / 5)", "\"theory\": (3 / 5, 2 / 5)"),
     solver(
         "stocbio.step_of_the_series", "eta = hp.neumann_step", "eta = hp.step_size",
     ),

@@ -1,10 +1,11 @@
 """AmIGO, Arbel, Mairal 2022, Algorithm 1: A_k plain or accelerated, B_k gradients or CG."""
 
 import numpy as np
+from outer_steps import moments, moved
 
 
 def start(z0, x0, o, k):
-    return dict(z=z0, v=np.zeros_like(z0), x=x0, d_x=np.zeros_like(x0), t=0)
+    return dict(z=z0, v=np.zeros_like(z0), x=x0, d_x=np.zeros_like(x0), t=0, **moments(x0))
 
 
 def inner_loop(z, x, o, alpha, batches, nesterov):
@@ -37,8 +38,12 @@ def step(s, o, hp, d, k):
     F_z = o.F_z(z, x, d["f"])
     if k["linear_solver"] == "cg":
         v = conjugate_gradients(lambda u: o.hvp(z, x, u, d["v"][0]), -F_z, v, N)
+    elif k["linear_solver"] == "normal":
+        for j in range(N):
+            first, second = (o.hessian(z, x, batch) for batch in d["v"][j])
+            v = v - beta * second @ (first @ v + F_z)
     else:
         for j in range(N):
             v = v - beta * (o.hvp(z, x, v, d["v"][j]) + F_z)
     D_x = o.F_x(z, x, d["f"]) + o.cross(z, x, v, d["x"])
-    return dict(z=z, v=v, x=o.project(x - gamma * D_x), d_x=D_x, t=s["t"] + 1)
+    return dict(z=z, v=v, d_x=D_x, t=s["t"] + 1, **moved(s, o, k, D_x, gamma))

@@ -1,4 +1,4 @@
-"""BiAdam, Huang et al. 2021 (arXiv:2106.11396), saBiAdam with HIA: eta_t = (t + 1)^{-1/2}."""
+"""BiAdam, Huang, Huang 2021 (arXiv:2106.11396), saBiAdam with HIA: eta_t = (1 + t / m)^{-1/2}."""
 
 import numpy as np
 
@@ -17,19 +17,22 @@ def hypergradient(o, z, x, eta, d, Q):
 
 def step(s, o, hp, d, k):
     z, x, t = s["z"], s["x"], s["t"]
-    eta = (t + 1) ** -0.5 if k["schedule"] == "theory" else 1
+    m = hp["decay_offset"]
+    eta = (m / (m + t)) ** 0.5 if k["schedule"] == "theory" else 1
     lam, gamma = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
-    c, tau, floor = hp["momentum"] * eta, hp["square_memory"], hp["scaling_floor"]
+    c_z, c_x = hp["inner_momentum"] * eta, hp["momentum"] * eta
+    tau, floor = hp["square_memory"], hp["scaling_floor"]
 
     g_z = o.grad_z(z, x, d["z"])
     g_x = hypergradient(o, z, x, hp["neumann_step"], d, k["n_neumann_steps"])
     if t == 0:
         m_z, m_x, s_z, s_x = g_z, g_x, g_z**2, g_x**2
     else:
-        m_z = (1 - c) * s["m_z"] + c * g_z
-        m_x = (1 - c) * s["d_x"] + c * g_x
-        s_z = tau * s["s_z"] + (1 - tau) * g_z**2
-        s_x = tau * s["s_x"] + (1 - tau) * g_x**2
+        m_z = (1 - c_z) * s["m_z"] + c_z * g_z
+        m_x = (1 - c_x) * s["d_x"] + c_x * g_x
+        r_z, r_x = (g_z, g_x) if k["squares_of"] == "gradients" else (m_z, m_x)
+        s_z = tau * s["s_z"] + (1 - tau) * r_z**2
+        s_x = tau * s["s_x"] + (1 - tau) * r_x**2
 
     z_tilde = z - lam * m_z / (s_z**0.5 + floor)
     x_tilde = o.project(x - gamma * m_x / (s_x**0.5 + floor))

@@ -26,7 +26,8 @@ def step(s, o, hp, d, k):
 
     z = s["z"] if k["warm_start"] == "z" else np.zeros_like(s["z"])
     for j in range(inner_length(t, k)):
-        z = z - beta * o.grad_z(z, x, d["z"][j])
+        beta_j = beta / (j + 1) if k["inner_decay"] == "theory" else beta
+        z = z - beta_j * o.grad_z(z, x, d["z"][j])
 
     # q = Q eta prod_{j<p} (I - eta H_j) grad_z F
     r = o.F_z(z, x, d["f"])

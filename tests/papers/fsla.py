@@ -1,4 +1,4 @@
-"""FSLA, Li, Gu, Huang 2022: STORM on D_x alone; steps and weight (t + 1)^{-1/2}."""
+"""FSLA, Li, Gu, Huang 2022: STORM on D_x alone; steps and weight (1 + t / m)^{-1/2}."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ def start(z0, x0, o, k):
 
 def step(s, o, hp, d, k):
     x, t = s["x"], s["t"]
-    decay = (t + 1) ** 0.5 if k["schedule"] == "theory" else 1
+    decay = (1 + t / hp["decay_offset"]) ** 0.5 if k["schedule"] == "theory" else 1
     rho, a = hp["step_size"] / decay, hp["momentum"] / decay
 
     z = s["z"] - rho * o.grad_z(s["z"], x, d["z"])

@@ -21,7 +21,7 @@ def step(s, o, hp, d, k):
     return dict(
         x=o.project(x - gamma * h),
         z=z - rho * D_z,
-        v=v - rho * D_v,
+        v=v - rho * hp["linear_ratio"] * D_v,
         h=(1 - theta) * h + theta * D_x,
         d_x=h,
         t=t + 1,

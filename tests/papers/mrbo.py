@@ -21,18 +21,21 @@ def hypergradient(o, z, x, eta, d, Q):
 def step(s, o, hp, d, k):
     z, x, t = s["z"], s["x"], s["t"]
     theory = k["schedule"] == "theory"
-    rho = hp["step_size"] / (t + 1) ** (1 / 3) if theory else hp["step_size"]
+    m = hp["decay_offset"]
+    shrink = (m / (m + t)) ** (1 / 3) if theory else 1
+    rho = hp["step_size"] * shrink
     gamma = rho / hp["outer_ratio"]
-    a = hp["momentum"] / (t + 1) ** (2 / 3) if theory else hp["momentum"]
-    a = 1 if t == 0 else a
+    a_z, a_x = hp["inner_momentum"] * shrink**2, hp["momentum"] * shrink**2
+    if t == 0:
+        a_z = a_x = 1
     eta, Q = hp["neumann_step"], k["n_neumann_steps"]
 
     new_z = o.grad_z(z, x, d["z"])
     old_z = o.grad_z(s["z_old"], s["x_old"], d["z"])
     new_x = hypergradient(o, z, x, eta, d, Q)
     old_x = hypergradient(o, s["z_old"], s["x_old"], eta, d, Q)
-    d_z = new_z + (1 - a) * (s["d_z"] - old_z)
-    d_x = new_x + (1 - a) * (s["d_x"] - old_x)
+    d_z = new_z + (1 - a_z) * (s["d_z"] - old_z)
+    d_x = new_x + (1 - a_x) * (s["d_x"] - old_x)
     return dict(
         z=z - rho * d_z,
         x=o.project(x - gamma * d_x),

@@ -38,7 +38,7 @@ def step(s, o, hp, d, k):
     (F_z, F_x), outer = saga(s["outer"], j, outer_terms(o, z, x, j))
     return dict(
         z=z - rho * D_z,
-        v=v - rho * (Hv + F_z),
+        v=v - rho * hp["linear_ratio"] * (Hv + F_z),
         x=o.project(x - gamma * (Cv + F_x)),
         d_x=Cv + F_x,
         inner=inner,

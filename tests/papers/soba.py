@@ -17,4 +17,4 @@ def step(s, o, hp, d, k):
     D_z = o.grad_z(z, x, d["xi"])
     D_v = o.hvp(z, x, v, d["xi"]) + o.F_z(z, x, d["zeta"])
     D_x = o.cross(z, x, v, d["xi"]) + o.F_x(z, x, d["zeta"])
-    return dict(z=z - rho * D_z, v=v - rho * D_v, x=o.project(x - gamma * D_x), d_x=D_x, t=t + 1)
+    return dict(z=z - rho * D_z, v=v - rho * hp["linear_ratio"] * D_v, x=o.project(x - gamma * D_x), d_x=D_x, t=t + 1)

@@ -19,8 +19,12 @@ def step(s, o, hp, d, k):
     z, v, x = s["z"], s["v"], s["x"]
     rho, gamma = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
 
-    if s["t"] == 0 or d["full"] == 1:
+    if s["t"] == 0 or (d["full"] == 1 and k["large_batch"] == "full"):
         d_z, d_v, d_x = directions(o, z, v, x, "full", "full")
+    elif d["full"] == 1:
+        pairs = zip(d["large_xi"], d["large_zeta"], strict=True)
+        each = [directions(o, z, v, x, i, j) for i, j in pairs]
+        d_z, d_v, d_x = (np.mean(terms, axis=0) for terms in zip(*each, strict=True))
     else:
         new = directions(o, z, v, x, d["xi"], d["zeta"])
         old = directions(o, s["z_old"], s["v_old"], s["x_old"], d["xi"], d["zeta"])
@@ -28,7 +32,7 @@ def step(s, o, hp, d, k):
         d_v = s["d_v"] + (new[1] - old[1])
         d_x = s["d_x"] + (new[2] - old[2])
 
-    v_new = v - rho * d_v
+    v_new = v - rho * hp["linear_ratio"] * d_v
     if np.linalg.norm(v_new) > hp["radius"]:
         v_new = hp["radius"] * v_new / np.linalg.norm(v_new)
     return dict(

@@ -28,7 +28,7 @@ def step(s, o, hp, d, k):
         d_v = new[1] - old[1] + s["d_v"]
         d_x = new[2] - old[2] + s["d_x"]
 
-    v_new = v - rho * d_v
+    v_new = v - rho * hp["linear_ratio"] * d_v
     v_new = v_new * min(1, hp["radius"] / max(np.linalg.norm(v_new), 1e-300))
     return dict(
         z=z - rho * d_z,

@@ -1,10 +1,11 @@
 """StocBiO, Ji, Yang, Liang 2021, Algorithms 2 and 3; series with equal or shrinking batches."""
 
 import numpy as np
+from outer_steps import moments, moved
 
 
 def start(z0, x0, o, k):
-    return dict(z=z0, x=x0, d_x=np.zeros_like(x0), t=0)
+    return dict(z=z0, x=x0, d_x=np.zeros_like(x0), t=0, **moments(x0))
 
 
 def blocks_of_factor(j, Q, L):
@@ -35,4 +36,4 @@ def step(s, o, hp, d, k):
         term = term - eta * np.mean([o.hvp(z, x, term, batch) for batch in batches], axis=0)
         total = total + term
     D_x = o.F_x(z, x, d["f"]) + o.cross(z, x, -eta * total, d["x"])
-    return dict(z=z, x=o.project(x - beta * D_x), d_x=D_x, t=s["t"] + 1)
+    return dict(z=z, d_x=D_x, t=s["t"] + 1, **moved(s, o, k, D_x, beta))

@@ -1,4 +1,4 @@
-"""SUSTAIN, Khanduri et al. 2021, Algorithm 1 with HIA; "MSTSA" has no momentum on z."""
+"""SUSTAIN, Khanduri et al. 2021, Algorithm 1 with HIA."""
 
 import numpy as np
 
@@ -20,19 +20,18 @@ def step(s, o, hp, d, k):
     z, x, t = s["z"], s["x"], s["t"]
     theory = k["schedule"] == "theory"
     beta, alpha = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
-    a = hp["momentum"]
+    a_z, a_x, m = hp["inner_momentum"], hp["momentum"], hp["decay_offset"]
     if theory:
-        beta, alpha = beta / (t + 1) ** (1 / 3), alpha / (t + 1) ** (1 / 3)
-        a = a / (t + 1) ** (2 / 3)
+        shrink = (m / (m + t)) ** (1 / 3)
+        beta, alpha, a_z, a_x = beta * shrink, alpha * shrink, a_z * shrink**2, a_x * shrink**2
     if t == 0:
-        a = 1
+        a_z = a_x = 1
     eta, Q = hp["neumann_step"], k["n_neumann_steps"]
 
     d_z = o.grad_z(z, x, d["z"])
-    if k["variant"] == "SUSTAIN":
-        d_z = d_z + (1 - a) * (s["d_z"] - o.grad_z(s["z_old"], s["x_old"], d["z"]))
+    d_z = d_z + (1 - a_z) * (s["d_z"] - o.grad_z(s["z_old"], s["x_old"], d["z"]))
     d_x = hypergradient(o, z, x, eta, d, Q)
-    d_x = d_x + (1 - a) * (s["d_x"] - hypergradient(o, s["z_old"], s["x_old"], eta, d, Q))
+    d_x = d_x + (1 - a_x) * (s["d_x"] - hypergradient(o, s["z_old"], s["x_old"], eta, d, Q))
     return dict(
         z=z - beta * d_z,
         x=o.project(x - alpha * d_x),

@@ -12,6 +12,8 @@ def step(s, o, hp, d, k):
     beta, alpha = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
     if k["schedule"] == "theory":
         beta, alpha = beta / (t + 1) ** 0.4, alpha / (t + 1) ** 0.6
+    if k["schedule"] == "strongly_convex":
+        beta, alpha = beta / (t + 1) ** (2 / 3), alpha / (t + 1)
     eta, Q = hp["neumann_step"], k["n_neumann_steps"]
 
     z = z - beta * o.grad_z(z, x, d["z"])

@@ -1,4 +1,4 @@
-"""VR-saBiAdam, Huang et al. 2021 (arXiv:2106.11396), with HIA: STORM, eta_t = (t + 1)^{-1/3}."""
+"""VR-saBiAdam, Huang, Huang 2021 (arXiv:2106.11396), with HIA: STORM, eta_t = (1 + t / m)^{-1/3}."""
 
 import numpy as np
 
@@ -19,9 +19,11 @@ def gradients(o, z, x, eta, d, Q):
 
 def step(s, o, hp, d, k):
     z, x, t = s["z"], s["x"], s["t"]
-    eta = (t + 1) ** (-1 / 3) if k["schedule"] == "theory" else 1
+    m = hp["decay_offset"]
+    eta = (m / (m + t)) ** (1 / 3) if k["schedule"] == "theory" else 1
     lam, gamma = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
-    weight, tau, floor = hp["momentum"] * eta**2, hp["square_memory"], hp["scaling_floor"]
+    c_z, c_x = hp["inner_momentum"] * eta**2, hp["momentum"] * eta**2
+    tau, floor = hp["square_memory"], hp["scaling_floor"]
     Q, eta_H = k["n_neumann_steps"], hp["neumann_step"]
 
     g_z, g_x = gradients(o, z, x, eta_H, d, Q)
@@ -29,10 +31,11 @@ def step(s, o, hp, d, k):
         m_z, m_x, s_z, s_x = g_z, g_x, g_z**2, g_x**2
     else:
         old_z, old_x = gradients(o, s["z_old"], s["x_old"], eta_H, d, Q)
-        m_z = g_z + (1 - weight) * (s["m_z"] - old_z)
-        m_x = g_x + (1 - weight) * (s["d_x"] - old_x)
-        s_z = tau * s["s_z"] + (1 - tau) * g_z**2
-        s_x = tau * s["s_x"] + (1 - tau) * g_x**2
+        m_z = g_z + (1 - c_z) * (s["m_z"] - old_z)
+        m_x = g_x + (1 - c_x) * (s["d_x"] - old_x)
+        r_z, r_x = (g_z, g_x) if k["squares_of"] == "gradients" else (m_z, m_x)
+        s_z = tau * s["s_z"] + (1 - tau) * r_z**2
+        s_x = tau * s["s_x"] + (1 - tau) * r_x**2
 
     z_tilde = z - lam * m_z / (s_z**0.5 + floor)
     x_tilde = o.project(x - gamma * m_x / (s_x**0.5 + floor))

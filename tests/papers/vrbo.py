@@ -19,6 +19,17 @@ def directions(o, z, x, eta, z_batch, v_batches, f_batch, x_batch):
     return o.grad_z(z, x, z_batch), D_x
 
 
+def large_directions(o, z, x, eta, d, k):
+    """The same, each gradient and product averaged over ``large_batch`` mini-batches."""
+    mean = lambda f, batches, *rest: np.mean([f(z, x, *rest, batch) for batch in batches], axis=0)
+    term = mean(o.F_z, d["F"])
+    total = term
+    for batches in d["V"]:
+        term = term - eta * mean(o.hvp, batches, term)
+        total = total + term
+    return mean(o.grad_z, d["Z"]), mean(o.F_x, d["F"]) + mean(o.cross, d["X"], -eta * total)
+
+
 def step(s, o, hp, d, k):
     z, x, u_z, u_x = s["z"], s["x"], s["u_z"], s["u_x"]
     rho, gamma = hp["step_size"], hp["step_size"] / hp["outer_ratio"]
@@ -31,7 +42,10 @@ def step(s, o, hp, d, k):
         return u_z + new_z - old_z, u_x + new_x - old_x
 
     if s["t"] % k["period"] == 0:
-        u_z, u_x = directions(o, z, x, eta, "full", ["full"] * Q, "full", "full")
+        if k["large_batch"] == "full":
+            u_z, u_x = directions(o, z, x, eta, "full", ["full"] * Q, "full", "full")
+        else:
+            u_z, u_x = large_directions(o, z, x, eta, d, k)
     d_x = u_x
     x_new = o.project(x - gamma * d_x)
 
