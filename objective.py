@@ -149,17 +149,10 @@ class Objective(NumericParameters, BaseObjective):
                     exact = solution if np.array_equal(x, x_before) else self._solve(x_before, keep=False)
                     row["hypergrad_error"], row["hypergrad_cosine"] = compare(d_x, exact.gradient)
             elif z is not None:
-                row["outer_loss"] = self._outer_value(z, x)
+                row["outer_loss"] = problem.outer_value(xp, z, x)
             if problem.metrics is not None and not (z is None and solution is None):
                 row |= problem.metrics(z, x, solution)
         return row
-
-    def _outer_value(self, z, x):
-        """Return F(z, x) from the term itself, where there is no evaluator."""
-        problem, rows = self.problem, self.problem.rows("outer")
-        n = len(next(iter(rows.values())))
-        z, x = unflatten(xp, z, problem.inner_shape), unflatten(xp, x, problem.outer_shape)
-        return float(problem.outer.value(xp, z, x, {**rows, "ids": np.arange(n)}, np.full(n, 1 / n)))
 
     def _solve(self, x, keep=True):
         """Return the solution at x, warm-started from the last checkpoint of this run."""

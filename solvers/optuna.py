@@ -87,10 +87,11 @@ class Solver(HostSolver):
         box = dict(zip(names, bounds, strict=True))
         self.space = {n: optuna.distributions.FloatDistribution(*b) for n, b in box.items()}
         grid = lambda: {n: np.linspace(*b, self.n_grid_points).tolist() for n, b in box.items()}
+        seed = self.seed % 2**32  # what its samplers take
         sampler = {
-            "tpe": lambda: optuna.samplers.TPESampler(seed=self.seed),
-            "random": lambda: optuna.samplers.RandomSampler(seed=self.seed),
-            "grid": lambda: optuna.samplers.GridSampler(grid(), seed=self.seed),
+            "tpe": lambda: optuna.samplers.TPESampler(seed=seed),
+            "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+            "grid": lambda: optuna.samplers.GridSampler(grid(), seed=seed),
         }[self.sampler]()
         self.study = optuna.create_study(sampler=sampler)
         self.study.enqueue_trial(dict(zip(names, map(float, x0), strict=True)))

@@ -14,6 +14,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from benchmark_utils.problem.arrays import as_floats
 from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.checks import why_not_usable
@@ -21,7 +23,7 @@ from benchmark_utils.problem.curvature import hessian_at_start, largest_eigenval
 from benchmark_utils.problem.feasible_set import FeasibleSet
 from benchmark_utils.problem.not_built import NotBuilt
 from benchmark_utils.problem.tasks import Tasks
-from benchmark_utils.problem.variables import size_of
+from benchmark_utils.problem.variables import size_of, unflatten
 
 #: Names of the splits that hold the rows of G and of F.
 LEVELS = {"inner": "train", "outer": "validation"}
@@ -107,6 +109,13 @@ class Problem:
         """What a solver may see: the same object in every repetition."""
         fields = {f.name for f in dataclasses.fields(View)} - {"rows", "device_copies"}
         return View(rows={level: self.rows(level) for level in LEVELS}, **{k: getattr(self, k) for k in fields})
+
+    def outer_value(self, xp, z, x):
+        """Return F(z, x) over all validation rows, in float64, from the term itself; xp is NumPy's namespace."""
+        rows = self.rows("outer")
+        n = next(iter(rows.values())).shape[0]
+        z, x = unflatten(xp, z, self.inner_shape), unflatten(xp, x, self.outer_shape)
+        return float(self.outer.value(xp, z, x, {**rows, "ids": np.arange(n)}, np.full(n, 1 / n)))
 
     def check(self, xp):
         """Return a sentence saying why the problem cannot be used, or None; found out once.

@@ -1,0 +1,1 @@
+"""Fair tuning: the same number of trials and the same budget of samples for every solver."""

@@ -1,0 +1,165 @@
+"""The protocol of tuning: what every solver gets, and how one configuration is preferred to another."""
+
+import itertools
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+from scipy.stats import qmc
+
+from benchmark_utils.running.search_space import Choice, Int, Log, start_of
+
+#: Names of samplers: how the values of the trials are chosen.
+SAMPLERS = ("qmc", "random", "tpe", "grid")
+
+#: First seed of tuning: those of reported runs, which benchopt hashes, are smaller.
+FIRST_SEED = 1 << 32
+
+
+class Protocol(NamedTuple):
+    """What every solver gets on a problem."""
+
+    sampler: str = "qmc"  # one of SAMPLERS
+    n_trials: int = 64  # configurations, the start of the ranges included
+    n_structures: int = 4  # combinations of integers and words among them; trials are divided evenly
+    n_seeds: int = 3  # runs of each configuration
+    max_samples: float = 1e7  # budget of a run
+    device: str = "cpu"
+    precision: str = "float32"
+    seed: int = 0  # of the sampler
+
+    def seeds(self):
+        """Return the seeds of the runs of each configuration."""
+        return [FIRST_SEED + i for i in range(self.n_seeds)]
+
+    def why_bad(self):
+        """Return a sentence about the first entry that cannot be right, or None."""
+        if self.sampler not in SAMPLERS:
+            return f"sampler is {self.sampler!r}; choose one of {', '.join(SAMPLERS)}."
+        for name in ("n_trials", "n_structures", "n_seeds"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                return f"{name} is {getattr(self, name)!r}; it must be a whole number, at least 1."
+        if not self.max_samples > 0 or not np.isfinite(self.max_samples):
+            return f"max_samples is {self.max_samples!r}; it must be a positive number."
+        return None
+
+
+# ---------------------------------------------------------------------- ranges as Optuna has them
+def distributions(space):
+    """Return dict of name to the Optuna distribution of a solver's ``search_space``."""
+    of = {
+        Log: lambda s: optuna.distributions.FloatDistribution(s.low, s.high, log=True),
+        Int: lambda s: optuna.distributions.IntDistribution(s.low, s.high, log=s.low > 0),
+        Choice: lambda s: optuna.distributions.CategoricalDistribution(s.options),
+    }
+    return {name: of[type(s)](s) for name, s in space.items()}
+
+
+def starts(space, view):
+    """Return dict of name to where each range starts on a problem."""
+    return {name: start_of(s, view) for name, s in space.items()}
+
+
+def structures(space, view, n, seed=0):
+    """Return at most ``n`` different combinations of the integers and words of a search space.
+
+    The first is that of the starts; the others are quasi-random (Sobol), integers on a logarithmic scale.
+    """
+    names = [name for name, s in space.items() if not isinstance(s, Log)]
+    first = {name: value for name, value in starts(space, view).items() if name in names}
+    found = [first]
+    if not names:
+        return found
+    sobol = qmc.Sobol(len(names), seed=seed)
+    for point in sobol.random(min(4096, 1 << (16 * n - 1).bit_length())):
+        if len(found) == n:
+            break
+        combination = {name: _at(space[name], u) for name, u in zip(names, point, strict=True)}
+        if combination not in found:
+            found.append(combination)
+    return found
+
+
+def _at(space, u):
+    """Return the value of an integer or a word at a point u of [0, 1)."""
+    if isinstance(space, Choice):
+        return space.options[int(u * len(space.options))]
+    low, high = max(space.low, 0.5), space.high + 0.5
+    value = int(np.exp(np.log(low) + u * (np.log(high) - np.log(low))) + 0.5)
+    return min(max(value, space.low), space.high)
+
+
+def make_sampler(protocol, fixed, n):
+    """Return the Optuna sampler of a structure's trials.
+
+    Parameters
+    ----------
+    protocol : Protocol
+    fixed : dict
+        Values of the structure.
+    n : int
+        Trials of the structure.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return _make_sampler(protocol, fixed, n)
+
+
+def _make_sampler(protocol, fixed, n):
+    seed = protocol.seed
+    if protocol.sampler in ("random", "grid"):  # the points of a grid are enqueued
+        base = optuna.samplers.RandomSampler(seed=seed)
+    elif protocol.sampler == "tpe":
+        base = optuna.samplers.TPESampler(seed=seed, constant_liar=True, n_startup_trials=max(8, n // 4))
+    else:
+        base = optuna.samplers.QMCSampler(
+            qmc_type="sobol", scramble=True, seed=seed, warn_independent_sampling=False, warn_asynchronous_seeding=False
+        )
+    return optuna.samplers.PartialFixedSampler(fixed, base)
+
+
+def grid(space, fixed, n):
+    """Return at most ``n`` configurations: as many points in each direction, whose ends are those of the ranges."""
+    numbers = [name for name, s in space.items() if isinstance(s, Log)]
+    each = max(1, int(np.floor(n ** (1 / max(1, len(numbers))) + 1e-9)))
+    points = (np.geomspace(space[name].low, space[name].high, each).tolist() for name in numbers)
+    return [fixed | dict(zip(numbers, point, strict=True)) for point in itertools.product(*points)]
+
+
+# ---------------------------------------------------------------------- what is preferred
+class Outcome(NamedTuple):
+    """What a configuration came to."""
+
+    values: dict  # value of each parameter of the search space
+    scores: Any  # one for each seed; inf where a run diverged
+    samples: int  # of all its runs
+    seconds: float  # wall time that was its share
+
+    @property
+    def score(self):
+        """Median over the seeds; the lowest is best."""
+        return float(np.median(self.scores))
+
+
+def best(outcomes):
+    """Return the outcome with the lowest score, the earliest of equals; None if all diverged."""
+    good = [o for o in outcomes if np.isfinite(o.score)]
+    return min(good, key=lambda o: o.score) if good else None
+
+
+def at_the_edge(space, values, share=0.05):
+    """Return the names of parameters chosen within a share of the end of their range (logarithmic for numbers)."""
+    out = []
+    for name, value in values.items():
+        s = space[name]
+        if isinstance(s, Choice) or s.low == s.high:
+            continue
+        if isinstance(s, Int):
+            near = value in (s.low, s.high)
+        else:
+            position = np.log(value / s.low) / np.log(s.high / s.low)
+            near = not share <= position <= 1 - share
+        if near:
+            out.append(name)
+    return out

@@ -1,0 +1,118 @@
+"""One Optuna study for each solver and problem: trials asked for in batches, run together, told, taken up again."""
+
+import datetime
+import math
+
+import optuna
+from optuna.trial import TrialState
+
+from benchmark_utils.tuning.protocol import Outcome, distributions, grid, make_sampler, starts, structures
+from benchmark_utils.tuning.trials import numbers_of, run_configurations
+
+#: Attributes of a trial beside its value: what `Outcome` holds.
+SCORES, SAMPLES, SECONDS = "scores", "samples", "seconds"
+
+#: Minutes after which a trial that a killed worker has left running is given up.
+STALE = 60
+
+
+class Tuning:
+    """Trials of one solver on one problem, kept in an Optuna storage that several workers may share.
+
+    Parameters
+    ----------
+    solver_class : type
+    problem : Problem
+    protocol : Protocol
+    storage : optuna storage or str
+        URL as Optuna takes it: SQLite, PostgreSQL, …
+    given : dict, optional
+        Parameters outside the search space.
+    run : callable
+        As `run_configurations`; tests put a made-up solver in its place.
+    """
+
+    def __init__(self, solver_class, problem, protocol, storage, given=None, run=run_configurations):
+        self.cls, self.problem, self.protocol, self.run = solver_class, problem, protocol, run
+        self.given, self.space = given or {}, solver_class.search_space
+        view = problem.view
+        self.structures = structures(self.space, view, min(protocol.n_structures, protocol.n_trials), protocol.seed)
+        self.starts, self.distributions = starts(self.space, view), distributions(self.space)
+        rules = {k: v for k, v in protocol._asdict().items() if k != "n_trials"}
+        name = "; ".join([problem.name, solver_class.name, *(f"{k}={v}" for k, v in (rules | self.given).items())])
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+
+    def quotas(self):
+        """Return how many trials each structure gets: the same, and one more for the first ones where it is uneven."""
+        each, more = divmod(self.protocol.n_trials, len(self.structures))
+        return [each + (i < more) for i in range(len(self.structures))]
+
+    def go(self, on_batch=lambda done, total: None):
+        """Run the trials that are missing.
+
+        Parameters
+        ----------
+        on_batch : callable
+            ``on_batch(done, total)`` after each batch, in trials.
+        """
+        total = self.protocol.n_trials
+        on_batch(len(self.outcomes()), total)
+        self._give_up_stale_trials()
+        for structure, quota in zip(self.structures, self.quotas(), strict=True):
+            if structure == self.structures[0] and not self._trials(structure):
+                # The start of the ranges, alone: from the second trial on the sampler knows the space.
+                self.study.enqueue_trial(self.starts)
+                self._run_batch(structure, [self.study.ask(self.distributions)])
+                on_batch(len(self.outcomes()), total)
+            self.study.sampler = make_sampler(self.protocol, structure, quota)
+            batch = 16 if self.protocol.sampler == "tpe" else quota
+            points = None
+            if self.protocol.sampler == "grid":
+                before = structure == self.structures[0]  # the start of the ranges
+                points = grid(self.space, structure, quota - before)
+                quota = len(points) + before
+            while (left := quota - (done := len(self._trials(structure)))) > 0:
+                n = min(left, batch)
+                for point in points[done - before :] if points else ():
+                    self.study.enqueue_trial(point)
+                self._run_batch(structure, [self.study.ask(self.distributions) for _ in range(n)])
+                on_batch(len(self.outcomes()), total)
+
+    def _run_batch(self, structure, trials):
+        configurations = [numbers_of(self.space, trial.params)[1] for trial in trials]
+        try:
+            outcomes = self.run(self.cls, self.problem, structure, configurations, self.protocol, self.given)
+        except BaseException:
+            for trial in trials:
+                self.study.tell(trial, state=TrialState.FAIL)
+            raise
+        for trial, outcome in zip(trials, outcomes, strict=True):
+            trial.set_user_attr(SCORES, outcome.scores)
+            trial.set_user_attr(SAMPLES, outcome.samples)
+            trial.set_user_attr(SECONDS, outcome.seconds)
+            self.study.tell(trial, outcome.score)
+
+    def _trials(self, structure=None):
+        """Return the trials that count, finished or being run by some worker, of one structure or of all."""
+        found = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
+        return [t for t in found if structure is None or structure.items() <= t.params.items()]
+
+    def _give_up_stale_trials(self):
+        now = datetime.datetime.now()
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if now - trial.datetime_start > datetime.timedelta(minutes=STALE):
+                self.study.tell(trial.number, state=TrialState.FAIL)
+
+    def outcomes(self):
+        """Return the outcomes of the finished trials, in the order in which they were asked for."""
+        finished = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return [
+            Outcome(t.params, [_number(s) for s in t.user_attrs[SCORES]], t.user_attrs[SAMPLES], t.user_attrs[SECONDS])
+            for t in sorted(finished, key=lambda t: t.number)
+        ]
+
+
+def _number(value):
+    """Return a score as a float: JSON has no infinity of its own, so that some storages write a word."""
+    return math.inf if value is None else float(value)

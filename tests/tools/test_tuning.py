@@ -1,0 +1,197 @@
+"""The tuner gives every solver the same, picks the winner, and looks at nothing that it must not look at."""
+
+import dataclasses
+import math
+import types
+
+import numpy as np
+import optuna
+import pytest
+import yaml
+
+import helpers
+from benchmark_utils.running import search_space
+from benchmark_utils.running.search_space import Choice, Int, Log
+from benchmark_utils.tuning import protocol as protocols
+from benchmark_utils.tuning import tuned_file
+from benchmark_utils.tuning.protocol import Outcome, Protocol, at_the_edge, best, grid, structures
+from benchmark_utils.tuning.study import Tuning
+from benchmark_utils.tuning.trials import run_configurations, score
+
+SPACE = {
+    "step_size": Log(1e-3, 1e3, start=0.1),
+    "outer_ratio": Log(1e-3, 1e3, start=1.0),
+    "n_steps": Int(1, 100, start=10),
+    "kind": Choice.of("a", "b", start="a"),
+}
+#: Where the made-up solver is best.
+WINNER = {"step_size": 10.0, "outer_ratio": 0.1}
+
+
+class MadeUp:
+    """A solver whose score is known without running it."""
+
+    name, search_space = "Made up", SPACE
+
+
+def known(cls, problem, structure, configurations, protocol, given):
+    """Stand for `run_configurations`: the distance to the winner on a logarithmic scale; small steps diverge."""
+    out = []
+    for values in configurations:
+        value = sum(abs(math.log10(values[name] / WINNER[name])) for name in WINNER) + (structure["kind"] == "a")
+        scores = [math.inf if values["step_size"] < 1e-2 else value + 0.01 * i for i in range(protocol.n_seeds)]
+        out.append(Outcome(structure | values, scores, int(protocol.max_samples) * protocol.n_seeds, 0.5))
+    return out
+
+
+def tuning(storage="sqlite://", run=known, **entries):
+    """Return a Tuning of the made-up solver."""
+    return Tuning(MadeUp, helpers.small_quadratic(), Protocol(**entries), storage, run=run)
+
+
+@pytest.mark.parametrize("sampler", protocols.SAMPLERS)
+def test_the_known_winner_is_picked_with_the_trials_of_the_protocol(sampler):
+    tuned = tuning(sampler=sampler, n_trials=64, n_structures=4)
+    tuned.go()
+    outcomes = tuned.outcomes()
+    assert len(outcomes) == 64 or sampler == "grid"
+    chosen = best(outcomes)
+    assert chosen.score == min(o.score for o in outcomes)
+    assert chosen.values["kind"] == "b"
+    assert abs(math.log10(chosen.values["step_size"] / WINNER["step_size"])) < 1
+    assert outcomes[0].values == {name: s.start for name, s in SPACE.items()}, "the starts of the ranges come first"
+
+
+def test_structures_get_equal_shares_and_differ():
+    tuned = tuning(n_trials=30, n_structures=4)
+    tuned.go()
+    used = [tuple((o.values["n_steps"], o.values["kind"])) for o in tuned.outcomes()]
+    assert sorted(used.count(s) for s in set(used)) == [7, 7, 8, 8]
+    found = structures(SPACE, None, 300)
+    assert len(found) == len({tuple(s.items()) for s in found}) <= 200
+    assert {s["n_steps"] for s in structures(SPACE, None, 150)} > {1, 100}, "both ends are reached"
+
+
+def test_points_fill_the_square_more_evenly_than_chance():
+    tuned = tuning(n_trials=33, n_structures=1)
+    tuned.go()
+    points = np.array([[math.log10(o.values[n]) / 6 + 0.5 for n in WINNER] for o in tuned.outcomes()[1:]])
+    cells = {(int(4 * a), int(4 * b)) for a, b in points}
+    assert len(cells) == 16, "32 points of a Sobol sequence reach each of 16 cells"
+
+
+def test_a_study_that_was_stopped_goes_on_where_it_was(tmp_path):
+    storage, calls = f"sqlite:///{tmp_path / 'tuning.db'}", []
+
+    def stopped(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return known(*args)
+
+    with pytest.raises(KeyboardInterrupt):
+        tuning(storage, stopped, n_trials=32).go()
+    before = len(tuning(storage, n_trials=32).outcomes())
+    assert 0 < before < 32
+    taken_up = tuning(storage, n_trials=32)
+    taken_up.go()
+    assert len(taken_up.outcomes()) == 32
+    again = tuning(storage, lambda *_: pytest.fail("ran more than the protocol says"), n_trials=32)
+    again.go()
+    assert optuna.get_all_study_names(storage) == [again.study.study_name]
+
+
+def test_the_lowest_median_wins_and_divergence_loses():
+    a, b = Outcome({"k": 1}, [1.0, 5.0, 6.0], 1, 1.0), Outcome({"k": 2}, [4.0, 4.0, math.inf], 1, 1.0)
+    c = Outcome({"k": 3}, [0.0, math.inf, math.inf], 1, 1.0)
+    assert best([a, b, c]) is b
+    assert best([c]) is None
+
+
+def test_tuning_seeds_are_not_those_of_reported_runs():
+    assert min(Protocol(n_seeds=100).seeds()) >= 2**32, "benchopt's are below 2^32"
+
+
+class Untouchable(dict):
+    """Rows that must not be looked at."""
+
+    def __getitem__(self, key):
+        raise AssertionError("test data were looked at")
+
+    items = values = keys = __iter__ = get = __getitem__
+
+
+def guarded_problem():
+    """Return the quadratic with test rows that raise, and metrics that do."""
+    problem = helpers.small_quadratic()
+    raises = lambda *_: pytest.fail("metrics were asked for")
+    return dataclasses.replace(problem, splits=problem.splits | {"test": Untouchable()}, metrics=raises)
+
+
+def test_members_of_a_batch_score_what_single_runs_do_and_test_rows_are_not_looked_at():
+    problem, cls = guarded_problem(), helpers.solver_classes()["soba"]
+    protocol = Protocol(n_seeds=2, max_samples=4000, precision="float64")
+    configurations = [{"step_size": 0.1, "outer_ratio": 2.0}, {"step_size": 1e4, "outer_ratio": 1e-4}]
+    outcomes = run_configurations(cls, problem, {}, configurations, protocol, {"backend": "jax", "batch_size": 16})
+    for i, seed in enumerate(protocol.seeds()):
+        single = helpers.make_solver(
+            cls, problem, math.inf, seed, "float64", rules=dict(max_samples=4000, device="cpu"), backend="jax",
+            batch_size=16, **configurations[0],
+        )  # fmt: skip
+        single.run(lambda: True)
+        result = single.get_result()
+        assert abs(score(problem, result["z"], result["x"]) - outcomes[0].scores[i]) < 1e-9
+    assert outcomes[1].score == math.inf, "divergence is the worst"
+    assert 2 * 3900 < outcomes[0].samples <= 2 * 4400
+
+
+def test_without_a_reference_the_score_is_F_at_the_own_z():
+    problem = dataclasses.replace(helpers.small_quadratic(), evaluator=None)
+    z, x = np.full(6, 0.3), np.full(4, -0.2)
+    oracles = helpers.make_oracles(problem, "torch", "full")
+    exact = float(oracles.value_outer(*map(oracles.bk.asarray, (z, x)), "full"))
+    assert abs(score(problem, z, x) - exact) < 1e-12
+    assert score(problem, np.full(6, np.nan), x) == math.inf
+
+
+def test_the_file_holds_the_winner_its_provenance_and_what_was_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(search_space, "TUNED_FOLDER", tmp_path)
+    problem, protocol = helpers.small_quadratic(), Protocol(n_trials=32)
+    tuned = tuning(n_trials=32)
+    tuned.go()
+    values, record = tuned_file.entry(MadeUp, problem, protocol, tuned.outcomes())
+    tuned_file.write("known", "Other", {"step_size": 1.0}, {"trials": 1})
+    path = tuned_file.write("known", "Made up", values, record)
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(content["solvers"]) == set(content["tuned_with"]) == {"Other", "Made up"}
+    record = content["tuned_with"]["Made up"]
+    assert record["samples"] == 32 * 3 * 10**7, "every run is on the account"
+    assert (record["trials"], len(record["seeds"]), record["protocol"]) == (32, 3, "qmc")
+    assert record["score"] < record["score_at_the_start"]
+    solver = types.SimpleNamespace(name="Made up", search_space=SPACE)
+    view = types.SimpleNamespace(name="known", L=None)
+    found, fallen_back = search_space.resolve(solver, dict.fromkeys(SPACE, "tuned"), view)
+    assert found == values
+    assert fallen_back == []
+    assert [p.name for p in tmp_path.iterdir()] == ["known.yml"]
+    search_space.tuned_values.cache_clear()
+
+
+def test_values_at_the_edge_of_their_range_are_named():
+    assert at_the_edge(SPACE, {"step_size": 900.0, "outer_ratio": 1.0, "n_steps": 1, "kind": "a"}) == [
+        "step_size",
+        "n_steps",
+    ]
+
+
+def test_a_grid_spans_the_ranges():
+    found = grid(SPACE, {"n_steps": 3, "kind": "a"}, 17)
+    assert len(found) == 16
+    assert all((point["n_steps"], point["kind"]) == (3, "a") for point in found)
+    steps = sorted({point["step_size"] for point in found})
+    assert (len(steps), steps[0], round(steps[-1], 6)) == (4, 1e-3, 1e3)
+
+
+@pytest.mark.parametrize("bad", [dict(sampler="best"), dict(n_trials=0), dict(max_samples=math.inf), dict(n_seeds=1.5)])
+def test_a_protocol_that_cannot_be_is_refused_by_name(bad):
+    assert next(iter(bad)) in Protocol(**bad).why_bad()
