@@ -9,9 +9,9 @@ from benchopt import BaseObjective
 from benchopt.stopping_criterion import NoCriterion
 from threadpoolctl import threadpool_limits
 
-from benchmark_utils.backends.numpy import xp
 from benchmark_utils.files.provenance import environment, n_workers
 from benchmark_utils.oracles.ledger import ORACLES
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.problem.parameters import NumericParameters
 from benchmark_utils.problem.variables import flatten, unflatten
 from benchmark_utils.running import guard

@@ -1,12 +1,12 @@
 import numpy as np
 from benchopt import BaseDataset
 
-from benchmark_utils.backends.numpy import xp
 from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.evaluation.multinomial import MultinomialEvaluator
 from benchmark_utils.files import digits
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.problem.parameters import NumericParameters, number, seed
 from benchmark_utils.problem.problem import Problem
 from benchmark_utils.problem.sets import NoisyImages

@@ -24,7 +24,7 @@ from benchopt.benchmark import Benchmark
 from benchopt.utils.parametrized_name_mixin import product_param
 from tqdm import tqdm
 
-from benchmark_utils.backends.numpy import xp
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.tuning.protocol import Protocol
 from benchmark_utils.tuning.study import Tuning
 from benchmark_utils.tuning.tuned_file import entry, write

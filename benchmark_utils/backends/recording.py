@@ -5,7 +5,7 @@ Loops run their body at least once and both branches of a condition are taken, s
 
 import numpy as np
 
-from benchmark_utils.backends.numpy import xp
+from benchmark_utils.problem.namespace import xp
 
 
 class RecordingBackend:

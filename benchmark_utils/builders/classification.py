@@ -9,9 +9,9 @@ import math
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmark_utils.backends.numpy import xp
 from benchmark_utils.builders.rows import classification_rows
 from benchmark_utils.evaluation.glm import GLMEvaluator
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.problem.not_built import NotBuilt
 from benchmark_utils.problem.problem import Problem
 from benchmark_utils.terms.glm import GLM

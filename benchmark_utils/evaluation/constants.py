@@ -7,9 +7,9 @@ import scipy.linalg
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
-from benchmark_utils.backends.numpy import xp
 from benchmark_utils.evaluation.glm import DENSE_LIMIT, GLMEvaluator
 from benchmark_utils.evaluation.quadratic import QuadraticEvaluator
+from benchmark_utils.problem.namespace import xp
 
 #: Step of the finite differences of h in one coordinate of x.
 STEP = 0.03

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from benchmark_utils.backends.numpy import xp
 from benchmark_utils.evaluation.solution import Solution
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.problem.variables import flatten, unflatten
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-from benchmark_utils.backends.numpy import xp
 from benchmark_utils.evaluation import newton_cg
 from benchmark_utils.evaluation.solution import Solution
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.terms.links import LINKS
 
 #: Up to this many inner variables, and multiplications to assemble the Hessian, it is factorised at each step.

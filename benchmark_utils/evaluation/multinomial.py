@@ -7,8 +7,8 @@ without an axis of its own, few-shot episodes are many.
 
 import numpy as np
 
-from benchmark_utils.backends.numpy import xp
 from benchmark_utils.evaluation.solution import Solution
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.problem.variables import flatten, unflatten
 from benchmark_utils.terms.links import MULTINOMIAL
 

@@ -5,7 +5,7 @@ import scipy.linalg
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from benchmark_utils.backends.numpy import xp
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.problem.variables import unflatten
 
 #: Most rows that are looked at, drawn with the data seed, and relative error of L.

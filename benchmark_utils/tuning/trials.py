@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from benchmark_utils.backends.numpy import xp
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.running.rules import Rules
 from benchmark_utils.running.run import begin, run
 from benchmark_utils.running.search_space import Log

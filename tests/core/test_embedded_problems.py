@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmark_utils.backends import get_backend
-from benchmark_utils.backends.numpy import xp
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.problem.sets import NoisyImages, SpectralBall
 from benchmark_utils.problem.variables import flatten, unflatten
 from benchmark_utils.terms.equilibrium import Equilibrium, ReadOut

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose
 
 import helpers
 from benchmark_utils.backends import get_backend
-from benchmark_utils.backends.numpy import xp
 from benchmark_utils.oracles.oracles import FULL
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.terms.links import LINKS
 from helpers import make_oracles
 

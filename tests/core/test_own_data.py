@@ -12,13 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import dump_svmlight_file
 
 import helpers
-from benchmark_utils.backends.numpy import xp
 from benchmark_utils.builders.classification import hyper_cleaning, regularisation
 from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.builders.own_data import penalty_selection, split_table
 from benchmark_utils.files.labels import encode, one_hot, signs
 from benchmark_utils.files.names import why_twice
 from benchmark_utils.files.tables import read_table
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.problem.not_built import NotBuilt
 from benchmark_utils.problem.problem import Problem
 from benchmark_utils.running.solver import BackendSolver

@@ -17,8 +17,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import fetch_20newsgroups_vectorized, load_files
 
 import helpers
-from benchmark_utils.backends.numpy import xp
 from benchmark_utils.files import mnist
+from benchmark_utils.problem.namespace import xp
 from benchmark_utils.terms.penalties import Ridge
 
 

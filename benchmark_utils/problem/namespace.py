@@ -1,4 +1,4 @@
-"""NumPy as an array namespace for `benchmark_utils.losses`: the float64 reference computes with it."""
+"""NumPy as an array namespace: what the float64 evaluation and measured constants compute with."""
 
 import operator
 import types
