@@ -2,7 +2,6 @@ import json
 import math
 import traceback
 import warnings
-import zlib
 
 import numpy as np
 from benchopt import BaseObjective
@@ -17,6 +16,7 @@ from benchmark_utils.problem.variables import flatten, unflatten
 from benchmark_utils.running import guard
 from benchmark_utils.running.journal import Journal
 from benchmark_utils.running.rules import Rules
+from benchmark_utils.running.start import start_point
 
 
 class Objective(NumericParameters, BaseObjective):
@@ -84,7 +84,7 @@ class Objective(NumericParameters, BaseObjective):
     def get_objective(self):
         # The same start and the same draws for every solver: the seed knows the repetition alone.
         self.seed = self.get_seed(use_repetition=True)
-        z0, x0 = self.problem.init(np.random.default_rng([self.seed, zlib.crc32(b"init")]))
+        z0, x0 = start_point(self.problem, self.seed)
         self.workers = n_workers()
         if self.workers > 1:
             sentence = "workers share this machine: compare samples and iterations, not seconds (docs/rules.md)."

@@ -2,6 +2,7 @@ import math
 from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient, linear_system
+from benchmark_utils.formulas.outer_step import OPTIMISERS, outer_step
 from benchmark_utils.formulas.steps import GrowingLengths, length_at
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
@@ -15,6 +16,8 @@ class State(NamedTuple):
     x: Outer
     d_x: Outer  # last outer direction D_x
     t: Count
+    m_x: Outer.only_with("outer_optimiser", "heavy_ball", "adam")  # average of D_x
+    s_x: Outer.only_with("outer_optimiser", "adam")  # average of its squares
 
 
 class Solver(BilevelSolver):
@@ -43,6 +46,12 @@ class Solver(BilevelSolver):
         Cap of the growing D_k (inner steps).
     n_linear_steps : int
         N, steps of conjugate gradients in one outer iteration.
+    outer_optimiser : {"sgd", "heavy_ball", "adam"}
+        Step of x along D_x, see `benchmark_utils.formulas.outer_step`: plain, with heavy-ball
+        momentum, or Adam's.
+    outer_momentum : float
+        Weight of the old average in heavy ball and in Adam (beta_1), in [0, 1); "sgd" has none. It
+        is part of the program: another value compiles again.
     step_size : float
         alpha, step of z.
     outer_ratio : float
@@ -51,6 +60,7 @@ class Solver(BilevelSolver):
     Differs from the paper
     ----------------------
     - The growing D_k is capped at ``max_inner_steps``.
+    - ``outer_optimiser`` other than "sgd" is an addition.
     - Where ``batch_size`` is a number, which the paper has not, all sums of one outer iteration run
       over one block of G and one of F, drawn afresh.
     """
@@ -65,11 +75,13 @@ class Solver(BilevelSolver):
         "inner_schedule": ["constant"],
         "max_inner_steps": [50],
         "n_linear_steps": ["tuned"],
+        "outer_optimiser": ["sgd"],
+        "outer_momentum": [0.9],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    choices = {"inner_schedule": ("constant", "theory")}
+    choices = {"inner_schedule": ("constant", "theory"), "outer_optimiser": OPTIMISERS}
     search_space = {
         "n_inner_steps": Int(1, 500, start=10),
         "n_linear_steps": Int(1, 500, start=10),
@@ -118,4 +130,6 @@ class Solver(BilevelSolver):
 
         # Lines 9-10: hypergradient estimate and outer step.
         D_x, v = hypergradient.implicit(oracles, z, s.x, solve, zeta, xi)
-        return State(z=z, v=v, x=oracles.project(s.x - beta * D_x), d_x=D_x, t=s.t + 1)
+        how = self.outer_optimiser, self.outer_momentum
+        x, m_x, s_x = outer_step(oracles, s, D_x, beta, s.t, *how)
+        return State(z=z, v=v, x=x, d_x=D_x, t=s.t + 1, m_x=m_x, s_x=s_x)

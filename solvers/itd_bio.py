@@ -1,5 +1,6 @@
 from typing import NamedTuple
 
+from benchmark_utils.formulas.outer_step import OPTIMISERS, outer_step
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import Int, Log
@@ -11,6 +12,8 @@ class State(NamedTuple):
     x: Outer
     d_x: Outer  # last outer direction D_x
     t: Count
+    m_x: Outer.only_with("outer_optimiser", "heavy_ball", "adam")  # average of D_x
+    s_x: Outer.only_with("outer_optimiser", "adam")  # average of its squares
 
 
 class Solver(BilevelSolver):
@@ -36,6 +39,12 @@ class Solver(BilevelSolver):
         K, steps after which the backward pass stops, at most T (K-RMD); "none": it takes all T.
     warm_start : {"none", "z"}
         "z": the inner loop starts at the previous z; "none": it starts at zero.
+    outer_optimiser : {"sgd", "heavy_ball", "adam"}
+        Step of x along D_x, see `benchmark_utils.formulas.outer_step`: plain, with heavy-ball
+        momentum, or Adam's.
+    outer_momentum : float
+        Weight of the old average in heavy ball and in Adam (beta_1), in [0, 1); "sgd" has none. It
+        is part of the program: another value compiles again.
     step_size : float
         alpha, step of z.
     outer_ratio : float
@@ -44,6 +53,7 @@ class Solver(BilevelSolver):
     Differs from the paper
     ----------------------
     - ``warm_start="none"`` (from zero) is not in the paper.
+    - ``outer_optimiser`` other than "sgd" is an addition.
     - Where ``batch_size`` is a number, which the paper has not, all sums of one outer iteration run
       over one block of G and one of F, drawn afresh.
     """
@@ -57,11 +67,17 @@ class Solver(BilevelSolver):
         "n_inner_steps": ["tuned"],
         "truncation": ["none"],
         "warm_start": ["z"],
+        "outer_optimiser": ["sgd"],
+        "outer_momentum": [0.9],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    choices = {"truncation": ("none", int), "warm_start": ("none", "z")}
+    choices = {
+        "truncation": ("none", int),
+        "warm_start": ("none", "z"),
+        "outer_optimiser": OPTIMISERS,
+    }
     search_space = {
         "n_inner_steps": Int(1, 500, start=10),
         "step_size": Log(1e-4, 1e3, start="1/L"),
@@ -117,4 +133,6 @@ class Solver(BilevelSolver):
         first = self.bk.row_get(kept, 0)
         adjoint, D_x = oracles.repeat(K - 1, backward, tuple(oracles.grad_outer(z, x, zeta)))
         D_x = D_x - alpha * oracles.cross(first, x, adjoint, xi)
-        return State(z=z, x=oracles.project(x - beta * D_x), d_x=D_x, t=s.t + 1)
+        how = self.outer_optimiser, self.outer_momentum
+        x, m_x, s_x = outer_step(oracles, s, D_x, beta, s.t, *how)
+        return State(z=z, x=x, d_x=D_x, t=s.t + 1, m_x=m_x, s_x=s_x)

@@ -26,7 +26,7 @@ from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.problem import Problem
 from benchmark_utils.running.memory import state_bytes
 from benchmark_utils.running.rules import Rules
-from benchmark_utils.running.start import put_at_start
+from benchmark_utils.running.start import put_at_start, start_point
 from benchmark_utils.running.sweep import Member, Sweep
 from benchmark_utils.terms.glm import GLM
 from benchmark_utils.terms.penalties import ExpRidge
@@ -160,7 +160,7 @@ def sweep(benchmark, problem, n_members=250, n_iter=512):
     rules = Rules(device="cpu", max_iterations=n_iter)
     solver, one = (find(benchmark, "SOBA").get_instance(backend="jax") for _ in range(2))
     solver.skip(problem.view, rules)
-    together = Sweep(solver, problem.view, rules, lambda seed: problem.init(np.random.default_rng(seed)))
+    together = Sweep(solver, problem.view, rules, lambda seed: start_point(problem, seed))
     together.run(members)
     put_at_start(one, problem, device="cpu", max_iterations=n_iter)
 

@@ -4,7 +4,9 @@ Everything here runs in float64 on a strongly convex quadratic with known matric
 where H and C change along the inner loop.
 """
 
+import dataclasses
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from numpy.testing import assert_allclose
 
 import helpers
 from benchmark_utils.formulas.finite_differences import first_derivative
+from benchmark_utils.formulas.steps import noisy_levels
 from benchmark_utils.oracles.blocks import Partition
 from benchmark_utils.oracles.draws import DrawStreams
 from helpers import fixed_point_problem
@@ -177,7 +180,40 @@ def test_average_over_directions_is_the_unrolled_gradient(which):
     assert 5 * sigma.max() < 0.05 * np.abs(g).max()
 
 
+@pytest.mark.parametrize("which", ["pzobo", "hozog"])
+def test_directions_that_do_not_fit_are_refused_with_their_size(which):
+    poisoning = dataclasses.replace(helpers.small_quadratic(), outer_shape=(9000, 784))
+    why = lambda M: helpers.why_skipped(helpers.solver_classes()[which], poisoning, n_directions=M, step_size=0.3)
+    for part in ("n_directions = 10 ", "7,056,000", "70,560,000 normals", "0.53 GiB", "at most 4 directions"):
+        assert part in why(10)
+    assert "normals" not in (why(4) or "")
+
+
 # ---------------------------------------------------------------------- penalty methods
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "outer_batch_size", "levels"),
+    [
+        (16, "same", "both"),
+        (16, "full", "both"),
+        ("full", "same", "none"),
+        ("full", "full", "none"),
+        ("full", 16, "outer"),
+    ],
+)
+def test_noisy_levels_are_those_that_are_sampled(batch_size, outer_batch_size, levels):
+    assert noisy_levels("auto", batch_size, outer_batch_size) == levels
+    assert noisy_levels("both", batch_size, outer_batch_size) == "both"
+
+
+@pytest.mark.parametrize(("which", "rates"), [("f2sa", (7 / 2, 5 / 2, 3 / 2)), ("f3sa", (5 / 2, 2, 3 / 2))])
+def test_exponents_belong_to_the_rates_of_the_paper(which, rates):
+    """Bias lambda^-2 and optimisation error 1 / (k alpha) both fall as k^(-1 / rate), alpha = gamma / (2 lambda)."""
+    exponents = sys.modules[helpers.solver_classes()[which].__module__].EXPONENTS
+    for levels, rate in zip(("both", "outer", "none"), rates, strict=True):
+        decay, growth = exponents[levels]
+        assert_allclose((2 * growth, 1 - decay - growth), 1 / rate, rtol=1e-12)
 
 
 def penalty_minimiser(reference, penalty, kind):

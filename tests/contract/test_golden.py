@@ -85,7 +85,8 @@ def compute(case):
     # Not `helpers.make_solver`: it leaves out what a solver does not know, here that is an error.
     cls = helpers.solver_classes()[stem]
     solver = cls.get_instance(backend=case["backend"], **parameters)
-    reason = put_at_start(solver, problem, seed=0, precision="float64", max_iterations=case["n_iter"])
+    start = problem.init(np.random.default_rng(0))  # where the recorded cases started
+    reason = put_at_start(solver, problem, 0, start, precision="float64", max_iterations=case["n_iter"])
     if reason is not None:
         return dict(declined=reason)
     solver.run(lambda: True)

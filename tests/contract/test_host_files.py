@@ -115,6 +115,40 @@ def test_hoag_rejects_a_step_that_raises_the_outer_value():
     assert solver.L == 2 * L
 
 
+@pytest.mark.parametrize(("growth", "rejected"), [(1.25, True), (1.15, False)])
+def test_hoag_rejects_what_raises_the_outer_value_by_a_fifth_whatever_the_tolerances(growth, rejected):
+    solver = solver_for("hoag", "jax", 1, tolerance=0.5)
+    solver.run(lambda: True)
+    z, x = solver.current.z, solver.current.x
+    F = np.exp(x.sum())  # any positive number: the outer value where the step has led
+    solver.outer = lambda z, x: (F, np.ones_like(z), np.ones_like(x))
+    solver.last = F / growth, 0.5
+    L, x_before = solver.L, solver.current.x_before
+    helpers.advance(solver)
+    assert (solver.L == 2 * L) == rejected
+    assert np.array_equal(solver.get_result()["x"], x_before) == rejected
+    assert len(z) == 6
+
+
+def test_hoag_with_no_increase_allowed_never_ends_higher_than_it_was():
+    """Outer values at the accepted points fall, and steps were rejected on the way."""
+    solver, problem = solver_for("hoag", "jax", 40, max_increase=0.0, tolerance=1e-8), small_quadratic()
+    helpers.begin(solver)
+    solver.L = 0.2  # steps that are too long
+    values, rejected = [], 0
+    for _ in range(40):
+        L, shrink = solver.L, solver.shrink
+        x = solver.current.x
+        helpers.advance(solver)
+        if solver.shrink < shrink:
+            rejected += 1
+            assert solver.L == 2 * L
+        else:
+            values.append(problem.evaluator.solve(x).h)
+    assert rejected > 0
+    assert all(b <= a + 1e-9 for a, b in zip(values, values[1:], strict=False))
+
+
 def test_hoag_tries_half_a_rejected_step_from_the_point_before():
     solver = solver_for("hoag", "jax", 1)
     solver.run(lambda: True)

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import helpers
 
 #: Solvers that move x by `benchmark_utils.formulas.outer_step`.
-STEMS = [stem for stem, cls in helpers.step_solvers().items() if "m_x" in cls.state_class()._fields]
+STEMS = [stem for stem, cls in helpers.step_solvers().items() if "outer_optimiser" in cls.parameters]
 FULL = dict(batch_size="full", backend="torch", step_size=0.3, outer_ratio=3.0)
 
 

@@ -14,6 +14,7 @@ import helpers
 from benchmark_utils.evaluation.quadratic import QuadraticEvaluator
 from benchmark_utils.oracles.blocks import make_blocks
 from benchmark_utils.oracles.draws import DrawStreams
+from benchmark_utils.running.start import start_point
 
 RHO, GAMMA, ETA, N = 0.2, 0.05, 0.3, 12  # inner step, outer step, step of the linear system, iterations
 
@@ -202,7 +203,7 @@ def test_iterates_follow_the_equations(case, backend):
     which, parameters, expected = EQUATIONS[case]
     solver = make(which, N, backend=backend, batch_size=16, **parameters)
     solver.run(lambda: True)
-    z, x = expected(Quadratic(solver), *moving_start().init(np.random.default_rng(0)))
+    z, x = expected(Quadratic(solver), *start_point(moving_start(), 0))
     assert_allclose(solver.get_result()["z"], z, rtol=0, atol=1e-11)
     assert_allclose(solver.get_result()["x"], x, rtol=0, atol=1e-11)
 

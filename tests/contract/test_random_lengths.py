@@ -122,6 +122,14 @@ COSTS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("c", [0.1, 0.7, 1.0, 2.5, 1e300])
+def test_lengths_of_bsgm_are_multiples_of_c_rounded_up(c):
+    lengths = helpers.resolved(SOLVERS["bsgm"], n_steps=40, growth=c).lengths
+    expected = [min(40, math.ceil(c * (s + 1) - 1e-9)) for s in range(60)]
+    assert [lengths[s] for s in range(60)] == expected
+    assert "growth is 0" in helpers.why_skipped(SOLVERS["bsgm"], helpers.small_quadratic(), batch_size=16, growth=0)
+
+
 @pytest.mark.parametrize("case", COSTS)
 def test_ledger_is_the_sum_of_what_was_drawn(case, backend):
     stem, parameters, cost, facts = COSTS[case]

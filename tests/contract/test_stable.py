@@ -10,6 +10,7 @@ import helpers
 from benchmark_utils.backends import get_backend
 from benchmark_utils.oracles.oracles import FULL
 from benchmark_utils.problem.projections import ball, eigenvalue_floor
+from benchmark_utils.running.start import start_point
 from helpers import fixed_point_problem, make_oracles
 
 SHAPES = {"d < p": dict(p=6, d=4), "d = p": dict(p=5, d=5), "d > p": dict(p=3, d=7)}
@@ -143,6 +144,24 @@ def test_variance_reduced_variant_agrees_between_backends():
         for backend in helpers.BACKENDS
     )
     helpers.assert_agree(a, b, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name", ["simulated", "breast_cancer", pytest.param("digits_cleaning", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("which", ["stable", "stable_vr"])
+def test_direction_from_start_values_at_the_solution_is_the_hypergradient(which, name):
+    """Within 1 %: mu by default is below the least eigenvalue of H, which is 0.02 on digits_cleaning."""
+    problem = helpers.dataset_problem(name)
+    x0 = start_point(problem, 0)[1]
+    solution = problem.evaluator.solve(x0)
+    problem = dataclasses.replace(problem, init=lambda rng: (solution.z, x0))
+    result = helpers.run(helpers.solver_classes()[which], problem, 1, backend="torch", batch_size="full")
+    error = np.linalg.norm(result["d_x"] - solution.gradient) / np.linalg.norm(solution.gradient)
+    assert error < 0.01
+    wrong = helpers.run(helpers.solver_classes()[which], problem, 1, backend="torch", batch_size="full", mu=0.9)
+    error = np.linalg.norm(wrong["d_x"] - solution.gradient) / np.linalg.norm(solution.gradient)
+    assert error > 0.05, "mu above the true constant must show"
 
 
 @pytest.mark.parametrize("which", ["stable", "stable_vr"])

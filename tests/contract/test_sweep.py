@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from benchmark_utils.running.rules import Rules
+from benchmark_utils.running.start import start_point
 from benchmark_utils.running.sweep import Member, Sweep
 from helpers import make_solver, small_quadratic, stated_steps
 
@@ -27,7 +28,7 @@ def test_members_equal_single_runs(solver_class):
     solver = solver_class.get_instance(backend="jax", batch_size=16)
     rules = Rules(precision="float64", max_iterations=N_ITER)
     assert solver.skip(problem=problem.view, rules=rules) == (False, None)
-    start = lambda seed: problem.init(np.random.default_rng(seed))
+    start = lambda seed: start_point(problem, seed)
     rows = []
     last = Sweep(solver, problem.view, rules, start).run(members, lambda i, state: rows.append((i, state.n_iter)))
     assert [n for i, n in rows if i == 1] == [0, 1, 2, 3, 4, 6, 8, 11, 12]

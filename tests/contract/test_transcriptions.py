@@ -26,7 +26,7 @@ from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.feasible_set import Box
 from benchmark_utils.running import run as run_loop
 from benchmark_utils.running.search_space import Int, Log
-from benchmark_utils.running.start import put_at_start
+from benchmark_utils.running.start import put_at_start, start_point
 
 PAPERS = helpers.ROOT / "tests" / "papers"
 N_ITERATIONS, SEED, TOLERANCE = 20, 3, 1e-10
@@ -300,7 +300,7 @@ def test_solver_follows_its_transcription(file, kind, changes):
     if k.get("outer_batch_size") == "full":
         sizes["outer"] = N_OUTER
     oracles = make_oracles(problem, sizes, box)
-    start = problem.init(np.random.default_rng(SEED))
+    start = start_point(problem, SEED)
 
     paper = helpers.load(path)
     pairs = zip(

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
 from benchmark_utils.running.rules import Rules
+from benchmark_utils.running.start import start_point
 from benchmark_utils.running.sweep import Group, Member, Sweep
 
 SOBA = helpers.solver_classes()["soba"]
@@ -18,7 +19,7 @@ def both_ways(members, backend, batch_size, **rules):
     parameters = dict(backend=backend, batch_size=batch_size, schedule="constant")
     solver = SOBA.get_instance(**parameters)
     assert solver.skip(problem=problem.view, rules=Rules(**rules)) == (False, None)
-    start = lambda seed: problem.init(np.random.default_rng(seed))
+    start = lambda seed: start_point(problem, seed)
     sweep = Sweep(solver, problem.view, Rules(**rules), start)
     states = sweep.run(members, lambda i, state: rows.append((i, state.n_iter)))
     singles = []
@@ -64,7 +65,7 @@ def test_compiled_members_that_are_not_active_stay_and_count_nothing(batch_size,
     problem, rules = helpers.small_quadratic(), Rules(precision="float64")
     solver = SOBA.get_instance(backend=backend, batch_size=batch_size)
     assert solver.skip(problem=problem.view, rules=rules) == (False, None)
-    start = lambda seed: problem.init(np.random.default_rng(seed))
+    start = lambda seed: start_point(problem, seed)
     program = Sweep(solver, problem.view, rules, start).program
     group = Group(program, [Member(GOOD, seed) for seed in (0, 1)], start, {})
     group.advance(group.first_states(), [0, 1], 2)

@@ -292,7 +292,8 @@ def test_repetitions_differ_in_seed_start_and_draws_and_solvers_do_not(monkeypat
         assert_array_equal(g["x0"], x0)
         assert g["problem"] is problem.view
     assert np.abs(given[0]["z0"] - given[1]["z0"]).max() > 0.1
-    solver = helpers.make_solver(helpers.solver_classes()["soba"], problem, 1, backend="torch", batch_size=16)
+    solver = helpers.make_solver(helpers.solver_classes()["soba"], problem, 1, backend="torch", batch_size=16, seed=100)
+    assert_array_equal(solver.program.z0, given[0]["z0"], "tools and tests start where benchopt's runner does")
     draws = [DrawStreams(solver.plan, solver.partitions, g["seed"]).take(50)["xi"] for g in given]
     assert (draws[0] != draws[1]).any()
 

@@ -1,10 +1,11 @@
 """AID-BiO, Ji, Yang, Liang 2021, Algorithm 1 with AID: warm-started gradients and CG."""
 
 import numpy as np
+from outer_steps import moments, moved
 
 
 def start(z0, x0, o, k):
-    return dict(z=z0, v=np.zeros_like(z0), x=x0, d_x=np.zeros_like(x0), t=0)
+    return dict(z=z0, v=np.zeros_like(z0), x=x0, d_x=np.zeros_like(x0), t=0, **moments(x0))
 
 
 def conjugate_gradients(product, b, v, n):
@@ -40,4 +41,4 @@ def step(s, o, hp, d, k):
     N = k["n_linear_steps"]
     v = conjugate_gradients(lambda u: o.hvp(z, x, u, i), -o.F_z(z, x, j), s["v"], N)
     D_x = o.F_x(z, x, j) + o.cross(z, x, v, i)
-    return dict(z=z, v=v, x=o.project(x - beta * D_x), d_x=D_x, t=s["t"] + 1)
+    return dict(z=z, v=v, d_x=D_x, t=s["t"] + 1, **moved(s, o, k, D_x, beta))

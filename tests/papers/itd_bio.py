@@ -4,10 +4,11 @@ Forward differentiation here: J = d z / d x, which starts at zero K steps before
 """
 
 import numpy as np
+from outer_steps import moments, moved
 
 
 def start(z0, x0, o, k):
-    return dict(z=z0, x=x0, d_x=np.zeros_like(x0), t=0)
+    return dict(z=z0, x=x0, d_x=np.zeros_like(x0), t=0, **moments(x0))
 
 
 def step(s, o, hp, d, k):
@@ -23,4 +24,4 @@ def step(s, o, hp, d, k):
         z = z - alpha * o.grad_z(z, x, i)
 
     D_x = o.F_x(z, x, j) + J.T @ o.F_z(z, x, j)
-    return dict(z=z, x=o.project(x - beta * D_x), d_x=D_x, t=s["t"] + 1)
+    return dict(z=z, d_x=D_x, t=s["t"] + 1, **moved(s, o, k, D_x, beta))
