@@ -69,8 +69,7 @@ class Solver(BilevelSolver):
     ----------------------
     - Of the paper only the abstract could be read: steps as in SPABA, estimators as in the papers above.
     - The moving average takes the new direction in before x moves. Blocks, common to all directions, instead of single
-      samples; the memory starts at zero and has one row a block.
-    - p = 1 / ``period`` and ``memory_weight`` are free, where ZeroSARAH has lambda = b / (2 n).
+      samples; the memory starts at zero and has one row a block. ZeroSARAH itself has lambda = b / (2 n).
     """
 
     name = "PnPBO"
