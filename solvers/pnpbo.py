@@ -4,10 +4,10 @@ from typing import NamedTuple
 from benchmark_utils.formulas.hypergradient import directions, parts
 from benchmark_utils.formulas.steps import momentum
 from benchmark_utils.formulas.variance_reduction import control_variate, ema, sarah, storm
-from benchmark_utils.oracles.draws import bernoulli, inner, iterations_of_one_epoch, outer
+from benchmark_utils.oracles.draws import PERIODS, bernoulli, inner, iterations_of, outer
 from benchmark_utils.oracles.oracles import FULL
 from benchmark_utils.problem.variables import Count, Inner, Memory, Outer
-from benchmark_utils.running.search_space import ITERATIONS, Log
+from benchmark_utils.running.search_space import ITERATIONS, Choice, Log
 from benchmark_utils.running.solver import BilevelSolver
 
 #: Fields of every State; d_z, d_v and d_x hold the estimates of D_z, D_v and D_x.
@@ -49,9 +49,9 @@ class Solver(BilevelSolver):
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     inner_estimator, linear_estimator, outer_estimator : {"sgd", "saga", "page", "zerosarah"}
         Estimator of D_z, of D_v, of D_x. "saga" and "zerosarah" keep a row for each block; "page" takes full passes.
-    period : int or "epoch"
-        1 / p, average number of iterations from one full pass of "page" to the next, the first iteration being one;
-        "epoch": as many as it takes to draw n + m samples.
+    period : int or {"epoch/100", "epoch/2", "epoch", "epoch*8", "epoch*512"}
+        1 / p, average number of iterations from one full pass of "page" to the next, the first iteration being one, or
+        that time in epochs; an epoch is as many as it takes to draw n + m samples.
     memory_weight : float
         lambda of "zerosarah", in (0, 1]: weight of the memory in the estimate; 1 at the first iteration.
     theta : float
@@ -69,22 +69,22 @@ class Solver(BilevelSolver):
     ----------------------
     - Of the paper only the abstract could be read: steps as in SPABA, estimators as in the papers above.
     - The moving average takes the new direction in before x moves. Blocks, common to all directions, instead of single
-      samples; the memory starts at zero and has one row a block.
-    - p = 1 / ``period`` and ``memory_weight`` are free, where ZeroSARAH has lambda = b / (2 n).
+      samples; the memory starts at zero and has one row a block. ZeroSARAH itself has lambda = b / (2 n).
     """
 
     name = "PnPBO"
     parameters = {
         "backend": ["jax", "torch"], "batch_size": [64], "outer_batch_size": ["same"], "sampling": ["with_replacement"],
         "inner_estimator": ["zerosarah"], "linear_estimator": ["page"], "outer_estimator": ["page"],
-        "period": ["epoch"], "memory_weight": ["tuned"], "theta": ["tuned"], "radius": ["tuned"],
+        "period": ["tuned"], "memory_weight": ["tuned"], "theta": ["tuned"], "radius": ["tuned"],
         "linear_ratio": ["tuned"], "step_size": ["tuned"], "outer_ratio": ["tuned"],
     }  # fmt: skip
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     static_graph = False
     most = {"period": ITERATIONS}
-    choices = {"inner_estimator": WORDS, "linear_estimator": WORDS, "outer_estimator": WORDS, "period": ("epoch", int)}
+    choices = {"inner_estimator": WORDS, "linear_estimator": WORDS, "outer_estimator": WORDS, "period": (*PERIODS, int)}
     search_space = {
+        "period": Choice.of(*PERIODS, start="epoch"),
         "memory_weight": Log(1e-4, 1.0, start=0.1), "theta": Log(1e-2, 1.0, start=0.5),
         "radius": Log(1.0, 1e6, start=1e3), "linear_ratio": Log(1e-2, 1e2, start=1.0),
         "step_size": Log(1e-4, 1e3, start=0.5), "outer_ratio": Log(1e-6, 1e3, start=1.0),
@@ -106,10 +106,8 @@ class Solver(BilevelSolver):
             return f"{self.name} keeps a row for each block with saga and zerosarah, which tasks cannot have; take sgd."
 
     def draws(self):
-        batches, period = {"xi": inner(), "zeta": outer()}, self.period
-        if period == "epoch":
-            period = iterations_of_one_epoch(batches, self.partitions)
-        return batches | {"full": bernoulli(1 / period)}
+        batches = {"xi": inner(), "zeta": outer()}
+        return batches | {"full": bernoulli(1 / iterations_of(self.period, batches, self.partitions))}
 
     def step(self, s, oracles, hp, draws):
         xi, zeta, now, before = draws.xi, draws.zeta, (s.z, s.v, s.x), (s.z_old, s.v_old, s.x_old)

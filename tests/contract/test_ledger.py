@@ -5,7 +5,7 @@ import pytest
 
 import helpers
 from benchmark_utils.oracles.blocks import Partition
-from benchmark_utils.oracles.draws import DrawStreams, bernoulli, inner, integers
+from benchmark_utils.oracles.draws import DrawStreams, bernoulli, inner, integers, outer
 from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.running.solver import BilevelSolver
 
@@ -71,7 +71,8 @@ def test_an_estimator_for_each_direction_costs_what_it_reads(backend):
     cls, period = helpers.solver_classes()["pnpbo"], 5
     result = helpers.run(cls, helpers.small_quadratic(), N_ITER, backend=backend, batch_size=16, period=period)
     partitions = {"inner": Partition.of(70, 16), "outer": Partition.of(50, 16)}
-    draws = DrawStreams(helpers.resolved(cls, batch_size=16, period=period).draws(), partitions, seed=0).take(N_ITER)
+    plan = {"xi": inner(), "zeta": outer(), "full": bernoulli(1 / period)}
+    draws = DrawStreams(plan, partitions, seed=0).take(N_ITER)
     full = draws["full"] == 1
     full[0] = True
     assert 1 < full.sum() < N_ITER
