@@ -23,7 +23,9 @@ def why_twice(cls):
     same = [f"{p.parent.name}/{p.name}" for p in files if p == path or stated_name(p, cls.name)]
     if len(same) < 2:
         return None
-    return f"{' and '.join(same)} have the same name, {cls.name!r}; rename one of them, so that results stay apart."
+    # benchopt's cache keeps what solvers skip, but not what the objective does.
+    then = " Then pass --no-cache once: benchopt keeps skips." if path.parent.name == "solvers" else ""
+    return f"{' and '.join(same)} have the same name, {cls.name!r}; rename one, so that results stay apart.{then}"
 
 
 def stated_name(path, name):
