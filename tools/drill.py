@@ -1,6 +1,6 @@
 """Kill `benchopt run` at random moments, and plant other faults, and count the curves that are lost or doubled.
 
-    python -m tools.drill [--kills 50] [--no-faults] [--seed 0]
+    python -m tools.drill [--kills 50] [--no-faults] [--seed 0]        # some ten minutes on a busy core
 
 In a copy of the benchmark with a few small runs, every row of which is written down. Each kill falls at a random
 moment of a run of the same command, which goes on with what the one before has left; whenever all curves are there,
@@ -10,6 +10,7 @@ curves that had finished must be in the file that the sentence on the screen, or
 
 import argparse
 import contextlib
+import difflib
 import importlib
 import multiprocessing
 import os
@@ -143,6 +144,17 @@ def count(found, expected):
     return lost, doubled + len(set(found) - set(expected))
 
 
+def differences(found, expected):
+    """Return a text that shows how curves differ from those expected."""
+    lines = []
+    for key, rows in expected.items():
+        if key not in found:
+            lines.append(f"{key} is absent")
+        elif found[key] != rows:
+            lines += [str(key), *difflib.unified_diff(rows.splitlines(), found[key].splitlines(), lineterm="", n=0)]
+    return "\n".join(lines)
+
+
 def stop(process, number, group=True):
     """Send a signal, unless the process has ended; return whether it was sent."""
     if not process.is_alive():
@@ -175,6 +187,8 @@ def kill_at_random(copy, expected, n_kills, seconds, seed, report):
         lost, doubled = count(curves(found[0]), expected)
         left = list((copy.folder / "__cache__" / "unfinished_runs").glob("*"))
         report(f"{kills:3} kills: lost {lost}, doubled {doubled}, files left by the journal {len(left)}")
+        if lost + doubled:
+            report(f"{differences(curves(found[0]), expected)}\n{text_of(process.log)[-3000:]}")
         total = [total[0] + lost, total[1] + doubled + len(left)]
     return total
 

@@ -52,6 +52,8 @@ class Journal:
         """Name the file for one solver and forget the rows of an earlier run."""
         name = hashlib.sha256(f"{self.key}|{solver_name}|{code}".encode()).hexdigest()[:24]
         self.path, self.rows, self.saved_at = self.folder / f"{name}.pkl", [], time.monotonic()
+        for torn in self.folder.glob(f"{name}.*.tmp"):  # of a run that was killed while it wrote
+            torn.unlink(missing_ok=True)
 
     def load(self):
         """Return what was saved, or None; a file that cannot be read is set aside with a sentence."""
