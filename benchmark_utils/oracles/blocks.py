@@ -11,7 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmark_utils.problem.parameters import shown
-from benchmark_utils.problem.variables import SparseRows
+from benchmark_utils.problem.variables import ByColumns, SparseRows
+
+#: Longest rows, and most rows of a block, that backends keep by columns.
+SHORT, FEW = 32, 1024
 
 
 class Partition(NamedTuple):
@@ -50,7 +53,7 @@ class Partition(NamedTuple):
 class Blocks(NamedTuple):
     """Rows of one level, cut into blocks; every array has the leading axes (n_blocks, batch_size)."""
 
-    arrays: dict  # name -> array (n_blocks, batch_size, ...) or SparseRows
+    arrays: dict  # name -> array (n_blocks, batch_size, ...), SparseRows or, on a device, ByColumns
     weights: Any  # (n_blocks, batch_size): n_blocks / n_samples on real rows, 0 on padding
     ids: Any  # (n_blocks, batch_size) int32: row number in the problem's own order, 0 on padding
 
@@ -88,6 +91,20 @@ def make_blocks(arrays, partition, seed, dtype=np.float64):
         for name, a in arrays.items()
     }
     return Blocks(blocks, cut(np.full(n, n_blocks / n)), cut(order.astype(np.int32)))
+
+
+def are_short(rows, columns):
+    """Return whether blocks of that many rows and columns are kept by columns."""
+    return 1 < columns <= SHORT and columns <= rows <= FEW
+
+
+def by_columns(blocks):
+    """Return `Blocks` whose dense arrays are `ByColumns` where all of them hold short rows, else as they are."""
+    dense = {name: a for name, a in blocks.arrays.items() if getattr(a, "ndim", 0) == 3 and a.dtype.kind == "f"}
+    if not all(are_short(*a.shape[1:]) for a in dense.values()):
+        return blocks
+    columns = {name: ByColumns(np.ascontiguousarray(a.swapaxes(1, 2))) for name, a in dense.items()}
+    return blocks._replace(arrays={**blocks.arrays, **columns})
 
 
 def _cut_sparse(matrix, partition):

@@ -13,7 +13,7 @@ from typing import Any
 from benchmark_utils.oracles.differentiate import differentiate
 from benchmark_utils.oracles.ledger import Ledger
 from benchmark_utils.problem.projections import ball
-from benchmark_utils.problem.variables import SparseRows, flatten, size_of, unflatten
+from benchmark_utils.problem.variables import ByColumns, SparseRows, flatten, size_of, unflatten
 
 #: Batch that stands for all samples of a level.
 FULL = "full"
@@ -91,10 +91,7 @@ class Oracles:
             weights = blocks.weights.reshape((-1,)) / part.n_blocks
             return {**arrays, "ids": ids}, weights, part.n_samples
         take = lambda a: self.bk.row_get(a, batch)
-        arrays = {
-            name: SparseRows(*map(take, a)) if isinstance(a, SparseRows) else take(a)
-            for name, a in blocks.arrays.items()
-        }
+        arrays = {name: _block(a, take) for name, a in blocks.arrays.items()}
         n, weights = part.batch_size, take(blocks.weights)
         if part.last_size != n:  # one compare, so that the ragged block costs the rows it holds
             n = self.bk.select(batch == part.n_blocks - 1, part.last_size, n)
@@ -273,8 +270,17 @@ def _identity(xp, vector):
     return xp.diag(xp.ones_like(vector))
 
 
+def _block(array, take):
+    """Return one block of an array, of sparse rows, or of rows kept by columns."""
+    if isinstance(array, SparseRows):
+        return SparseRows(*map(take, array))
+    return take(array.blocks).mT if isinstance(array, ByColumns) else take(array)
+
+
 def _flat(xp, array, batch_size):
     """Merge the leading axes (n_blocks, batch_size) of an array, or renumber the rows of sparse blocks."""
+    if isinstance(array, ByColumns):
+        array = array.blocks.mT
     if isinstance(array, SparseRows):
         offset = xp.arange(array.rows.shape[0], dtype=array.rows.dtype)[:, None] * batch_size
         offset = xp.to_device_of(offset, array.rows)

@@ -35,6 +35,15 @@ def flatten(xp, variable, leading=False, shape=None):
     return xp.concat([flat(variable[name]) for name in shape or variable], axis=-1)
 
 
+class ByColumns(NamedTuple):
+    """Dense rows that a backend keeps column by column, because short rows are read faster that way.
+
+    ``blocks.mT`` is what everything else sees.
+    """
+
+    blocks: Any  # (..., columns, rows)
+
+
 class SparseRows(NamedTuple):
     """Rows of a sparse matrix as coordinates; padding has value 0 in row 0, column 0.
 

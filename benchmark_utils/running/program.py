@@ -17,7 +17,10 @@ from benchmark_utils.running.search_space import hyper_parameter_names
 SHORT_SUM = 1024
 
 #: Draws are generated in pieces of at most this many iterations and bytes.
-CHUNK_ITERATIONS, CHUNK_BYTES = 4096, 1 << 25
+CHUNK_ITERATIONS, CHUNK_BYTES = 16384, 1 << 25
+
+#: Every launch hands over a whole piece, so beyond so many iterations a piece takes at most so many bytes.
+FEW_ITERATIONS, FEW_BYTES = 1024, 1 << 18
 
 
 class Launched(NamedTuple):
@@ -101,7 +104,8 @@ class BackendProgram:
         self.draws_type = collections.namedtuple("Draws", self.stream_plan)
         bytes_each = max(1, self.streams().bytes_per_iteration())
         if self.stream_plan:
-            self.longest = self.length = max(1, min(CHUNK_ITERATIONS, CHUNK_BYTES // bytes_each))
+            length = min(CHUNK_ITERATIONS, max(FEW_ITERATIONS, FEW_BYTES // bytes_each), CHUNK_BYTES // bytes_each)
+            self.longest = self.length = max(1, length)
 
     def set_values(self, values):
         """Set hyper-parameters (dict of name to float); the others take the solver's values. Nothing is compiled."""
@@ -134,6 +138,7 @@ class BackendProgram:
             return kept.data
         partitions = tuple(self.partitions.items())
         key = (*partitions, self.solver.backend.split("-")[0], str(self.bk.device), self.rules.precision)
+        key += (getattr(self.bk, "layout", "rows"),)
         if kept is None or kept.key != key:
             self.view.device_copies.pop("latest", None)  # freed before the next copy is made
             view, dtype = self.view, np.dtype(self.rules.precision)

@@ -12,9 +12,12 @@ import numpy as np
 import psutil
 
 from benchmark_utils.running import memory
-from benchmark_utils.running.program import CHUNK_BYTES, CHUNK_ITERATIONS, Program
+from benchmark_utils.running.program import CHUNK_BYTES, Program
 from benchmark_utils.running.run import affordable, begin, checkpoints, finished, run
 from benchmark_utils.running.run_state import RunState
+
+#: Draws of a group are handed over in pieces of at most so many iterations; beyond a few, of at most so many bytes.
+GROUP_ITERATIONS, FEW_ITERATIONS, FEW_BYTES = 4096, 64, 1 << 21
 
 
 class Member(NamedTuple):
@@ -125,7 +128,7 @@ class Group:
         self.hp = program.hp_type(*(bk.asarray(np.array([float(v[name]) for v in values])) for name in names))
         self.streams = [program.streams(member.seed) for member in members]
         each = max(1, n * self.streams[0].bytes_per_iteration())
-        self.longest = max(1, min(CHUNK_ITERATIONS, CHUNK_BYTES // each))
+        self.longest = max(1, min(GROUP_ITERATIONS, max(FEW_ITERATIONS, FEW_BYTES // each), CHUNK_BYTES // each))
         self.compiled = compiled
 
     def first_states(self):

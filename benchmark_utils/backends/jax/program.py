@@ -89,7 +89,7 @@ def _with_int64_counts(function):
 def compile_program(jitted, args, short_sums=False):
     """Return (compiled program, seconds of compilation)."""
     start = time.perf_counter()
-    on_cpu = all(device.platform == "cpu" for leaf in jax.tree.leaves(args) for device in leaf.devices())
+    on_cpu = all(device.platform == "cpu" for leaf in jax.tree.leaves(args[0]) for device in leaf.devices())
     with jax.default_matmul_precision(MATMUL_PRECISION):
         compiled = jitted.lower(*args).compile(WITHOUT_TREES if short_sums and on_cpu else None)
     return compiled, time.perf_counter() - start

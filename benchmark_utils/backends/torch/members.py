@@ -23,6 +23,7 @@ class VectorisedTorchBackend(CompiledTorchBackend):
     """The primitives of compiled torch, which are those that `torch.func.vmap` takes; nothing is compiled."""
 
     name = "torch"
+    layout = "rows"
 
     def vectorised(self):
         """Return this backend."""
