@@ -3,7 +3,7 @@ from benchopt import BaseDataset
 from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.builders.own_data import penalty_selection
 from benchmark_utils.files.tables import read_table
-from benchmark_utils.problem.parameters import NumericParameters
+from benchmark_utils.problem.parameters import NumericParameters, seed
 
 # Your file: CSV (with a header or without), LIBSVM (.svm), NumPy (.npz with X and y) or a sparse
 # matrix saved by scipy.sparse.save_npz. A relative path starts at the root of the project.
@@ -28,6 +28,9 @@ class Dataset(NumericParameters, BaseDataset):
     # sentence, and no other data set's results are lost.
     @skipped_if_not_built
     def get_data(self):
+        reason = seed("seed", self.seed)  # a sentence, or None: before the file is read
+        if reason is not None:
+            return dict(problem=None, reason=reason)
         table = read_table(FILE, label=LABEL)
         problem = penalty_selection(
             self.name,

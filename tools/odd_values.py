@@ -126,7 +126,10 @@ class Bench:
         self._attach(objective, dataset)
         skip, reason = objective._set_dataset(dataset)
         if skip:
-            return ("run", "loads") if "would be loaded now" in str(reason) else ("sentence", reason)
+            # So would the defaults be: a file is not here, or would be loaded now.
+            defaults = type(dataset).get_instance() if dataset.name.startswith("template") else None
+            absent = "would be loaded now" in str(reason) or (defaults and reason == defaults.get_data().get("reason"))
+            return ("run", "loads") if absent else ("sentence", reason)
         out = None
         for stem in ("soba", "aid_fp", "aid_cg"):  # the first that takes the problem
             out = self._run(objective, dataset, classes.solver_classes()[stem].get_instance())
