@@ -35,6 +35,9 @@ N_ITER, N_ITER_HOST = 100, 20
 #: Steps of the measuring runs: small, so that nothing diverges; costs do not depend on them.
 STEPS = {"step_size": 0.01, "outer_ratio": 10.0}
 
+#: Kinds of draws on which the cost of an iteration depends.
+RANDOM = ("integers", "bernoulli")
+
 COLUMNS = ("grad_z G", "grad_x G", "grad F", "H v", "C v", "values")
 
 HEADER = f"""# The solvers
@@ -45,7 +48,7 @@ Written by `python -m tools.docs solvers`, from the files and from measured ledg
 inner and m = {N_OUTER} outer samples (p = {P}, d = {D}) with the defaults of the file and the start of every searched
 range, so 64 is one mini-batch and {N_INNER} or {N_OUTER} a full pass. "Start" is what is spent once, before the first
 iteration. Numbers with a ~ (the average of the first {N_ITER_HOST}) depend on how fast an inner problem is solved and
-differ from problem to problem.
+differ from problem to problem. Where an iteration draws lengths or branches the cost is its expectation.
 
 **Loop** is double where one outer iteration takes several inner steps. **Warm start** names what an iteration takes
 over from the one before: z, and v ~ -H^{{-1}} grad_z F where the method keeps one; measured by moving it.
@@ -117,8 +120,48 @@ def measure(cls):
     if solver.run_state.n_iter != n_iter:
         raise ValueError(f"{cls.name} stopped after {solver.run_state.n_iter} iterations of the measuring run.")
     cost = (solver.run_state.ledger - totals[0]) / n_iter
+    if any(draw.kind in RANDOM for draw in solver.program.plan.values()):
+        cost = expected_cost(solver)
     warm = cls.warm_starts if issubclass(cls, HostSolver) else warm_starts(solver)
     return Measured(totals[0], cost, tuple(warm), sorted(solver.required()), loop(solver))
+
+
+class Evenly:
+    """Draws of a run whose random lengths and branches come with their exact frequencies, one after the other."""
+
+    def __init__(self, streams):
+        self.streams, self.done = streams, 0
+
+    def take(self, n):
+        """Return the draws of the next n iterations."""
+        k = np.arange(self.done, self.done + n)
+        self.done += n
+
+        def value(draw):
+            if draw.kind == "integers":
+                low, high = draw.bounds
+                return low + k % (high - low)
+            period = round(1 / draw.bounds[0])
+            return (k % period == period - 1).astype(int)
+
+        even = {
+            role: np.zeros((n, *draw.shape), np.int32) + value(draw).reshape(-1, *(1 for _ in draw.shape))
+            for role, draw in self.streams.plan.items()
+            if draw.kind in RANDOM
+        }
+        return self.streams.take(n) | {role: array.astype(np.int32) for role, array in even.items()}
+
+
+def expected_cost(solver):
+    """Return the expected samples by oracle of one iteration after the first, over random lengths and branches."""
+    plan = solver.program.plan.values()
+    ranges = [draw.bounds[1] - draw.bounds[0] for draw in plan if draw.kind == "integers"]
+    ranges += [round(1 / draw.bounds[0]) for draw in plan if draw.kind == "bernoulli"]
+    n_iter = math.lcm(*ranges)
+    state = run.advance(solver.program, run.begin(solver.program), 1)
+    before = state.ledger.copy()
+    state = state._replace(draws=Evenly(state.draws))
+    return (run.advance(solver.program, state, n_iter).ledger - before) / n_iter
 
 
 def warm_starts(solver):

@@ -27,8 +27,8 @@ def soba(drawn):
 
 def saba(drawn):
     count = soba(drawn)
-    first_pass = dict(grad_inner=70, hvp=70, cross=70, grad_outer=50)
-    return {name: count[name] + first_pass[name] for name in count}
+    first_pass = dict(grad_inner=70, grad_outer=50)  # v = 0: no products
+    return {name: count[name] + first_pass.get(name, 0) for name in count}
 
 
 def double_loop(drawn):
@@ -80,6 +80,33 @@ def test_an_estimator_for_each_direction_costs_what_it_reads(backend):
     assert result["counts"] == dict.fromkeys(ORACLES, 0) | dict(
         grad_inner=int(2 * xi.sum()), hvp=products, cross=products, grad_outer=int(np.where(full, 50, 2 * zeta).sum())
     )
+
+
+@pytest.mark.parametrize("which", ["srba", "spaba", "spaba-large"])
+def test_first_pass_has_gradients_alone_and_renewals_everything(which, backend):
+    parameters = {"srba": dict(period=5), "spaba": dict(period=5), "spaba-large": dict(period=5, large_batch=3)}[which]
+    cls = helpers.solver_classes()[which.split("-")[0]]
+    solver = helpers.make_solver(
+        cls, helpers.small_quadratic(), N_ITER, backend=backend, precision="float64", batch_size=16, **parameters
+    )
+    solver.run(lambda: True)
+    draws = DrawStreams(solver.plan, solver.partitions, seed=0).take(N_ITER)
+    first = np.arange(N_ITER) == 0
+    renewed = (draws["full"] == 1 if "full" in draws else np.arange(N_ITER) % 5 == 0) & ~first
+    small = ~renewed & ~first
+    assert renewed.sum() > 3
+    assert small.sum() > 3
+    count = {}
+    for level, role, n in (("inner", "xi", 70), ("outer", "zeta", 50)):
+        pass_ = n * renewed.sum()
+        if "large_batch" in parameters:
+            pass_ = SIZES[level][draws[f"large_{role}"]][renewed].sum()
+        count[level] = int(pass_ + 2 * SIZES[level][draws[role]][small].sum())
+    # Two points of each small batch; at the start v = 0, so that no product is needed.
+    expected = dict(
+        grad_inner=count["inner"] + 70, grad_outer=count["outer"] + 50, hvp=count["inner"], cross=count["inner"]
+    )
+    assert solver.get_result()["counts"] == dict.fromkeys(ORACLES, 0) | expected
 
 
 def test_ragged_blocks_are_drawn_in_these_tests():
