@@ -233,7 +233,7 @@ def cases():
             default = parameters_of(cls)[name]
             others = [word for word in words if word != default]
             if name == "period":  # the other words are the same but for a factor
-                others = [int, "epoch/2"]
+                others = [word for word in words if word in (int, "epoch/2")]
             changes += [{name: INTEGERS[name] if word is int else word, **batch} for word in others]
         for problem in PROBLEMS:
             for change in changes:

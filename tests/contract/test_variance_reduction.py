@@ -238,18 +238,23 @@ def run_and_count(stem, n_iter, backend, **parameters):
     return {name: counts[name] for name in ORACLES if counts[name]}, drawn_sizes(solver, n_iter)
 
 
-@pytest.mark.parametrize("period", [1, 6, 1000, "epoch"])
+def without_first_products(ledger):
+    """The pass at the start is taken at v = 0, where no product is asked for."""
+    return ledger | {name: ledger[name] - 70 for name in ("hvp", "cross")}
+
+
+@pytest.mark.parametrize("period", [1, 6, 1000, "epoch/2", "epoch", "epoch*8"])
 def test_ledger_of_srba(period, backend):
     ledger, drawn = run_and_count("srba", 37, backend, period=period)
-    every = 4 if period == "epoch" else period  # (70 + 50) rows, 16 + 16 drawn an iteration
-    assert ledger == single_loop_ledger(drawn, np.arange(37) % every == 0)
+    every = {"epoch": 4, "epoch/2": 2, "epoch*8": 32}.get(period, period)  # (70 + 50) rows, 16 + 16 drawn an iteration
+    assert ledger == without_first_products(single_loop_ledger(drawn, np.arange(37) % every == 0))
 
 
 @pytest.mark.parametrize("period", [1, 6, "epoch"])
 def test_ledger_of_spaba(period, backend):
     ledger, drawn = run_and_count("spaba", 37, backend, period=period)
     full = (drawn["full"] == 1) | (np.arange(37) == 0)
-    assert ledger == single_loop_ledger(drawn, full)
+    assert ledger == without_first_products(single_loop_ledger(drawn, full))
     assert period == 1 or 1 < full.sum() < 37
 
 
@@ -292,6 +297,6 @@ def test_ledger_of_momentum_methods(case, backend):
 
 def test_period_is_checked():
     for stem in ("srba", "spaba", "vrbo"):
-        for period, sentence in ((0, "at least 1"), ("month", "choose one of 'epoch', a whole number")):
+        for period, sentence in ((0, "at least 1"), ("month", "choose one of 'epoch/100'")):
             reason = helpers.why_skipped(SOLVERS[stem], helpers.small_quadratic(), batch_size=16, period=period)
             assert sentence in reason
