@@ -43,9 +43,9 @@ TABLE = (
     ("BSA", "jax", {"n_neumann_steps": Q}, 1 << 14, 5.0),
     ("SUSTAIN", "jax", {"n_neumann_steps": Q}, 1 << 14, 4.5),
     ("AmIGO", "jax", {}, 1 << 14, 7.0),
-    ("StocBiO", "jax", {}, 1 << 14, 7.0),
+    ("StocBiO", "jax", {"n_neumann_steps": Q}, 1 << 14, 7.0),
     ("F2SA", "jax", {}, 1 << 13, 9.0),
-    ("MRBO", "jax", {}, 1 << 14, 7.5),
+    ("MRBO", "jax", {"n_neumann_steps": Q}, 1 << 14, 7.5),
     ("SOBA", "torch", {}, 1 << 9, math.inf),
     ("SOBA", "torch-compiled", {}, 1 << 13, math.inf),
 )
