@@ -38,7 +38,7 @@ def test_aid_fp_is_the_neumann_series_with_one_product_less(n, backend):
     problem, common = helpers.dataset_problem("breast_cancer"), dict(step_size=0.1, n_inner_steps=3, backend=backend)
     z0 = np.linspace(-1, 1, 30)
     fp = direction("aid_fp", problem, z0, n_linear_steps=n, **common)
-    neumann = direction("aid_neumann", problem, z0, n_neumann_steps=n - 1, **common)
+    neumann = direction("aid_neumann", problem, z0, n_neumann_steps=n - 1, neumann_step=0.1, **common)
     assert np.abs(fp).max() > 1e-6
     assert_allclose(fp, neumann, rtol=1e-12)
 
@@ -105,7 +105,7 @@ def test_truncated_reverse_mode_equals_fixed_point_once_the_inner_loop_has_conve
 def test_long_loops_give_the_exact_hypergradient(method, backend):
     problem = helpers.small_quadratic()
     exact = problem.evaluator.solve(problem.init(None)[1]).gradient
-    n = dict(n_inner_steps=25, n_linear_steps=25, n_neumann_steps=25, step_size=4 / 3)
+    n = dict(n_inner_steps=25, n_linear_steps=25, n_neumann_steps=25, step_size=4 / 3, neumann_step=4 / 3)
     assert_allclose(direction(method, problem, backend=backend, **n), exact, rtol=0, atol=1e-10)
 
 
@@ -127,7 +127,7 @@ def test_fixed_point_problems_with_a_non_symmetric_jacobian(method, backend):
     z = K @ (x0 + arrays["shift"].mean(0))
     F_z = F["a"].T @ (F["a"] @ z) / m + F["s"].T @ (F["r"] @ x0) / m + F["c"].mean(0)
     F_x = F["b"].T @ (F["b"] @ x0) / m + F["r"].T @ (F["s"] @ z) / m + F["e"].mean(0)
-    n = dict(n_inner_steps=60, n_linear_steps=60, n_neumann_steps=60, max_steps=60, step_size=1.0)
+    n = dict(n_inner_steps=60, n_linear_steps=60, n_neumann_steps=60, max_steps=60, step_size=1.0, neumann_step=1.0)
     ours = direction(method, problem, x0=x0, backend=backend, **n)
     assert_allclose(ours, F_x + K.T @ F_z, rtol=0, atol=1e-10)
     assert np.abs(K.T @ F_z - K @ F_z).max() > 1e-2, "the transpose must matter"
