@@ -23,9 +23,9 @@ from benchmark_utils.running.rules import Rules
 from benchmark_utils.running.search_space import Choice, start_of
 from benchmark_utils.running.start import put_at_start
 from tools import docstrings, write_utf8, write_whole
+from tools.guides import GUIDES, guide
 
 ROOT = Path(__file__).parents[1]
-GUIDES = [ROOT / "docs" / f"add_a_{what}.md" for what in ("solver", "problem")]
 SOLVERS = ROOT / "docs" / "solvers.md"
 
 #: Sizes of the quadratic on which costs are measured; multiples of the default batch of 64.
@@ -60,18 +60,6 @@ value of G). A problem that does not offer one of them is skipped with a sentenc
 the run says so. A number given by the user always wins: `-s "SOBA[step_size=0.3]"`. Signs and symbols:
 [notation.md](notation.md).
 """
-
-
-# ---------------------------------------------------------------------- the guides
-def guide(path):
-    """Return the text of a guide with the files between its markers as they are now."""
-    text = path.read_text(encoding="utf-8")
-    for path in re.findall(r"<!-- begin (\S+) -->", text):
-        code = (ROOT / path).read_text(encoding="utf-8")
-        included = f"<!-- begin {path} -->\n```python\n{code}```\n<!-- end {path} -->"
-        marked = f"<!-- begin {re.escape(path)} -->.*?<!-- end {re.escape(path)} -->"
-        text = re.sub(marked, lambda _, included=included: included, text, flags=re.DOTALL)
-    return text
 
 
 # ---------------------------------------------------------------------- what a solver costs

@@ -54,8 +54,8 @@ def test_calls_without_an_encoding_are_seen():
 
 
 def test_tools_write_utf8():
-    """Each program of tools/ that prints makes its output UTF-8 first."""
+    """Each program of tools/ that prints makes its output UTF-8."""
     for path in sorted((ROOT / "tools").glob("*.py")):
         text = path.read_text(encoding="utf-8")
         if 'if __name__ == "__main__":' in text:
-            assert 'if __name__ == "__main__":\n    write_utf8()\n' in text, path.name
+            assert "    write_utf8()\n" in text, path.name
