@@ -88,7 +88,7 @@ class Objective(NumericParameters, BaseObjective):
         self.workers = n_workers()
         if self.workers > 1:
             sentence = "workers share this machine: compare samples and iterations, not seconds (docs/rules.md)."
-            warnings.warn(f"{self.workers} {sentence}", RuntimeWarning, stacklevel=2)  # once a process
+            warnings.warn(f"{self.workers} {sentence}", RuntimeWarning, stacklevel=2)
         run = self.get_seed(use_objective=True, use_dataset=True, use_repetition=True)
         self.journal = Journal(f"{self.problem.name}-{run}-{self.seed}")
         return dict(problem=self.problem.view, z0=z0, x0=x0, seed=self.seed, rules=self._rules(), journal=self.journal)
