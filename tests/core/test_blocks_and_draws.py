@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from benchmark_utils.oracles.blocks import Partition, make_blocks
+from benchmark_utils.oracles.blocks import Partition, by_columns, make_blocks
 from benchmark_utils.oracles.draws import DrawStreams, bernoulli, inner, integers, normal, outer
 from benchmark_utils.oracles.oracles import FULL
 from helpers import CALLS, make_oracles
@@ -42,6 +42,17 @@ def test_each_row_is_in_exactly_one_block():
     assert_array_equal(blocks.arrays["a"][real], blocks.ids[real] + 1.0)
     assert not blocks.arrays["a"][~real].any()
     assert_array_equal(real.sum(axis=1), Partition.of(22, 5).sizes())
+
+
+def test_short_rows_and_no_others_are_kept_by_columns():
+    rng, part = np.random.default_rng(0), Partition.of(70, 16)
+    targets = rng.standard_normal(70)
+    for columns, kept in ((1, False), (6, True), (16, True), (17, False)):
+        blocks = make_blocks({"a": rng.standard_normal((70, columns)), "targets": targets}, part, seed=0)
+        put = by_columns(blocks).arrays
+        assert hasattr(put["a"], "blocks") == kept
+        assert_array_equal(put["a"].blocks.swapaxes(1, 2) if kept else put["a"], blocks.arrays["a"])
+        assert_array_equal(put["targets"], blocks.arrays["targets"])
 
 
 def test_block_draws_are_uniform_and_repeat_no_block_on_purpose():

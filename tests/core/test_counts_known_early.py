@@ -40,3 +40,21 @@ def test_static_counts_are_multiplied(how, times, backend):
         "hvp": 2 * N * factor, "grad_inner": N * factor
     }  # fmt: skip
     assert all(isinstance(count, int) for count in counts.values())
+
+
+@pytest.mark.parametrize(("algorithm", "n_carried"), [("soba", 0), ("f2sa", 0), ("vrbo", 1)])
+def test_counts_that_follow_from_the_draws_are_not_carried_through_the_loop(algorithm, n_carried):
+    """VRBO's branches depend on the iteration."""
+    import jax
+
+    from benchmark_utils.backends.jax.counts import CountedStep
+
+    solver = helpers.solver_classes()[algorithm].get_instance(backend="jax", batch_size=16)
+    helpers.at_start(solver, helpers.small_quadratic())
+    program = solver.program
+    launched = program.begin()
+    draws = program.take(launched.draws, 5)
+    first = jax.tree.map(lambda a: a[0], draws)
+    counted = CountedStep(program.counted_step, launched.carry, program.hp, program.data, first)
+    assert (counted.carried.size > 0) == (n_carried > 0)
+    assert set(counted.static) | set(counted.slots) == set(ORACLES)
