@@ -58,8 +58,7 @@ class Solver(BilevelSolver):
     decay_offset : float
         m of the decay (1 + t / m)^{-e} (iterations); 1 gives powers of t + 1.
     neumann_step : float
-        eta, step of the series, near 1 / L; it never decays. The start is one over the L measured
-        at the first point.
+        eta, step of the series, near 1 / L (where its range starts); it never decays.
     step_size : float
         lambda, step of z before the scaling and eta_t.
     outer_ratio : float

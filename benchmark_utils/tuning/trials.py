@@ -10,7 +10,7 @@ from benchmark_utils.running.rules import Rules
 from benchmark_utils.running.run import begin, run
 from benchmark_utils.running.search_space import Log
 from benchmark_utils.running.solver import BilevelSolver
-from benchmark_utils.running.start import put_at_start
+from benchmark_utils.running.start import put_at_start, start_point
 from benchmark_utils.running.sweep import Member, Sweep
 from benchmark_utils.tuning.protocol import Outcome
 
@@ -77,7 +77,7 @@ def _together(solver_class, problem, parameters, configurations, protocol):
     skip, reason = solver.skip(problem.view, rules)
     if skip:
         raise ValueError(reason)
-    sweep = Sweep(solver, problem.view, rules, lambda seed: problem.init(np.random.default_rng(seed)))
+    sweep = Sweep(solver, problem.view, rules, lambda seed: start_point(problem, seed))
     members = [Member(values, seed) for values in configurations for seed in protocol.seeds()]
     own_z = problem.evaluator is None and problem.tasks is None
     flat = lambda a: np.asarray(a, np.float64).ravel()

@@ -198,7 +198,7 @@ FAULTS = (
         TRANSCRIBED + "srba",
     ),
     Fault(
-        "formulas.schedule_one_late", STEPS, "(t + 1 + 0 * c)", "(t + 2 + 0 * c)",
+        "formulas.schedule_one_late", STEPS, "((t + 0 * c) / offset + 1)", "((t + 0 * c) / offset + 2)",
         TRANSCRIBED + "soba",
     ),
     Fault(

@@ -45,7 +45,7 @@ FAULTS = (
     ),
     Fault(
         "program.x_before_is_x", JAX_PROGRAM,
-        "return new, state.x, traced", "return new, new.x, traced", DIRECTIONS,
+        "return new, state.x, carried", "return new, new.x, carried", DIRECTIONS,
     ),
     Fault(
         "program.x_before_of_the_launch", TORCH,
@@ -68,7 +68,7 @@ FAULTS = (
     Fault("program.data_of_other_blocks", PROGRAM, "key = (*partitions,", "key = (", ARRAYS),
     Fault(
         "program.precision_of_the_rules_ignored", PROGRAM,
-        "rules.device, rules.precision)", 'rules.device, "float32")', ARRAYS,
+        "backend, rules.device, rules.precision)", 'backend, rules.device, "float32")', ARRAYS,
     ),
     Fault(
         "program.repetition_keeps_its_seed", PROGRAM,
@@ -76,7 +76,7 @@ FAULTS = (
     ),
     Fault(
         "program.divergence_not_seen", JAX_PROGRAM,
-        "jnp.isfinite(carry[0].z).all() & jnp.isfinite(carry[0].x).all()", "jnp.bool_(True)",
+        "jnp.isfinite(state.z).all() & jnp.isfinite(state.x).all()", "jnp.bool_(True)",
         BUDGETS,
     ),
     # ------------------------------------------------------------------ run loop
