@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmark_utils.oracles.blocks import Partition, by_columns, make_blocks
-from benchmark_utils.oracles.draws import DrawStreams, bernoulli, inner, integers, normal, outer
+from benchmark_utils.oracles.draws import PERIODS, DrawStreams, bernoulli, inner, integers, iterations_of, normal, outer
 from benchmark_utils.oracles.oracles import FULL
 from helpers import CALLS, make_oracles
 
@@ -113,3 +113,19 @@ def test_without_replacement_neither_cuts_nor_a_resume_change_the_draws(sampling
         streams.go_to(position)
     for role, expected in whole.items():
         assert_array_equal(np.concatenate([piece[role] for piece in pieces]), expected)
+
+
+@pytest.mark.parametrize(
+    ("period", "iterations"),
+    [("epoch/100", 10), ("epoch/2", 500), ("epoch", 1000), ("epoch*8", 8000), ("epoch*512", 512_000), (7, 7)],
+)
+def test_periods_in_epochs_are_iterations(period, iterations):
+    partitions = {"inner": Partition.of(6400, 10), "outer": Partition.of(3600, 5)}
+    plan = {"z": inner(), "full": bernoulli(0.5)}  # ten samples an iteration of ten thousand
+    assert iterations_of(period, plan, partitions) == iterations
+    assert set(PERIODS) == {"epoch/100", "epoch/2", "epoch", "epoch*8", "epoch*512"}
+
+
+def test_a_period_is_at_least_one_iteration():
+    partitions = {"inner": Partition.of(10, 10), "outer": Partition.of(10, 10)}
+    assert iterations_of("epoch/100", {"z": inner()}, partitions) == 1
