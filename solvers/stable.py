@@ -49,7 +49,8 @@ class Solver(BilevelSolver):
     mu : float
         Least eigenvalue of the estimate of H. Above the true constant of strong convexity of G it
         biases the direction, however small the noise; far below it noise in small eigenvalues of
-        the estimate is blown up when it is inverted.
+        the estimate is blown up when it is inverted. The start is just below the constant measured
+        at the first point, 1e-3 where it was not measured.
     radius : float
         Largest Frobenius norm of the estimate of C.
     step_size : float
@@ -83,7 +84,7 @@ class Solver(BilevelSolver):
     choices = {"schedule": ("theory", "constant")}
     search_space = {
         "momentum": Log(1e-2, 1.0, start=0.5),
-        "mu": Log(1e-6, 1.0, start=1e-3),
+        "mu": Log(1e-6, 1.0, start="mu"),
         "radius": Log(1.0, 1e6, start=1e3),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=0.3),

@@ -27,8 +27,11 @@ TUNED_FOLDER = Path(__file__).parents[2] / "tuned"
 #: Word for a start that is chosen from the problem: one over its measured L, see `View.L`.
 INVERSE_L = "1/L"
 
-#: What `INVERSE_L` stands for where L has not been measured.
-UNMEASURED = 0.5
+#: Word for a start just below the measured strong convexity of G, see `View.mu`.
+BELOW_MU = "mu"
+
+#: What the words stand for where L and mu have not been measured.
+UNMEASURED, UNMEASURED_MU = 0.5, 1e-3
 
 #: Allowed words of parameters that mean the same in every solver.
 SHARED_CHOICES = {"sampling": SAMPLING}
@@ -39,7 +42,7 @@ class Log(NamedTuple):
 
     low: float
     high: float
-    start: Any  # a number, or the word "1/L"
+    start: Any  # a number, or the word "1/L" or "mu"
 
 
 class Int(NamedTuple):
@@ -90,11 +93,13 @@ def why_bad_integer(name, value, least, most=LONGEST):
 
 def start_of(space, view):
     """Return the number, or the word, at which a range starts on a problem."""
-    if not isinstance(space, Log) or space.start != INVERSE_L:
+    if not isinstance(space, Log) or space.start not in (INVERSE_L, BELOW_MU):
         return space.start
-    if not view.L:
-        return UNMEASURED
-    return min(max(float(f"{1 / view.L:.2g}"), space.low), space.high)
+    if space.start == INVERSE_L:
+        wanted = 1 / view.L if view.L else UNMEASURED
+    else:
+        wanted = 0.95 * view.mu if view.mu is not None and view.mu > 0 else UNMEASURED_MU
+    return min(max(float(f"{wanted:.2g}"), space.low), space.high)
 
 
 def resolve(solver_class, given, view):

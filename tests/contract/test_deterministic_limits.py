@@ -170,14 +170,14 @@ def test_zeroth_order_direction_is_the_projected_unrolled_gradient(which, backen
 
 @pytest.mark.parametrize("which", ["pzobo", "hozog"])
 def test_average_over_directions_is_the_unrolled_gradient(which):
-    problem, common, M = helpers.small_quadratic(), dict(n_inner_steps=4, step_size=0.5), 40_000
+    problem, common, M = helpers.small_quadratic(), dict(n_inner_steps=4, step_size=0.5), 10_000
     F_x, total = total_gradient(problem, common)
     mean = direction(which, problem, n_directions=M, smoothing=1e-4, **common)
     # u (u.g) has mean g and coordinate variances ‖g‖^2 + g_i^2; five standard deviations of the average.
     g = total - F_x if which == "pzobo" else total
     sigma = np.sqrt((g @ g + g**2) / M)
     assert (np.abs(mean - total) < 5 * sigma).all()
-    assert 5 * sigma.max() < 0.05 * np.abs(g).max()
+    assert 5 * sigma.max() < 0.1 * np.abs(g).max()
 
 
 @pytest.mark.parametrize("which", ["pzobo", "hozog"])

@@ -55,6 +55,18 @@ def test_a_start_that_follows_the_curvature_is_one_over_L_within_its_range(L, ex
     assert search_space.start_of(space, types.SimpleNamespace(L=L)) == expected
 
 
+@pytest.mark.parametrize(("mu", "expected"), [(0.1, 0.095), (None, 1e-3), (-0.2, 1e-3), (30.0, 1.0), (1e-9, 1e-6)])
+def test_a_start_below_the_strong_convexity_is_within_its_range(mu, expected):
+    space = Log(1e-6, 1.0, start=search_space.BELOW_MU)
+    assert search_space.start_of(space, types.SimpleNamespace(mu=mu)) == expected
+
+
+@pytest.mark.parametrize("mu", np.geomspace(1e-4, 1, 57))
+def test_a_start_below_the_strong_convexity_stays_below_it_when_it_is_rounded(mu):
+    start = search_space.start_of(Log(1e-6, 1.0, start=search_space.BELOW_MU), types.SimpleNamespace(mu=mu))
+    assert 0.9 * mu <= start <= mu
+
+
 def test_what_the_user_gives_counts(tuned):
     found, fallen_back = values(step_size="1e-3", n_steps=2)
     assert (found["step_size"], found["n_steps"]) == (0.001, 2)

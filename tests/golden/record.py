@@ -32,7 +32,7 @@ import numpy as np
 from test_golden import CASES_FILE, ITERATES_FILE, compute, evaluate
 
 import helpers
-from benchmark_utils.running.search_space import INVERSE_L
+from benchmark_utils.running.search_space import BELOW_MU, INVERSE_L
 
 #: Largest difference between backends, relative to max(1, largest entry), that a case may have.
 AGREE = 1e-11
@@ -127,7 +127,7 @@ def parameters_of(stem, cls, problem, choice, step_size):
     wanted |= OWN_STRUCTURE.get(stem, {}) | choice
     # Every searched value is recorded, so that a start may change later.
     for name, space in cls.search_space.items():
-        wanted.setdefault(name, step_size if space.start == INVERSE_L else space.start)
+        wanted.setdefault(name, {INVERSE_L: step_size, BELOW_MU: 0.1}.get(space.start, space.start))
     return {name: value for name, value in wanted.items() if name in cls.parameters}
 
 
