@@ -1,5 +1,6 @@
 """The run loop on programs that cost nothing: budgets, ledgers, ends of runs."""
 
+import dataclasses
 import types
 import zlib
 
@@ -89,6 +90,16 @@ def test_samples_are_hardly_overshot_where_iterations_become_dearer(growth, budg
     assert last.ledger.sum() == sum(map(cost, range(last.n_iter)))
     assert rows[-1] is last
     assert [row.ledger.sum() for row in rows] == sorted({int(row.ledger.sum()) for row in rows})
+
+
+@pytest.mark.parametrize("growth", GROWTHS)
+def test_samples_are_hardly_overshot_where_no_row_comes_between(growth):
+    cost = lambda k: int(64 * GROWTHS[growth](k))
+    program = Made(cost)
+    program.view = dataclasses.replace(program.view, max_checkpoints=4)
+    rows, last = run(program, max_samples=10**7)
+    assert len(rows) == 4
+    assert 10**7 <= last.ledger.sum() <= 1.02 * 10**7
 
 
 @pytest.mark.parametrize("growth", GROWTHS)

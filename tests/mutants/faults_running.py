@@ -105,7 +105,7 @@ FAULTS = (
         "run.all_that_is_left_at_once", RUN,
         "LAUNCHED_SHARE, LAST_SHARE = 1 / 3", "LAUNCHED_SHARE, LAST_SHARE = 1", BUDGETS + " -k 'linear or slower'",
     ),
-    Fault("run.launches_of_any_length", RUN, "min(n, state.n_iter, math", "min(n, math", BUDGETS + " -k stairs"),
+    Fault("run.launches_of_any_length", RUN, "min(n, state.n_iter, math", "min(n, math", BUDGETS + " -k no_row"),
     Fault(
         "jax.counter_of_32_bits", "benchmark_utils/backends/jax/arrays.py",
         "jnp.int64(0), self.device", "jnp.int32(0), self.device", LONG + "'32_bits and jax'",
