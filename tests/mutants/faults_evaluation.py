@@ -64,7 +64,10 @@ FAULTS = (
         "one_seed_for_all_repetitions", "self.get_seed(use_repetition=True)", "self.get_seed()",
         REPETITIONS,
     ),
-    column("one_start_for_all_repetitions", "start_point(self.problem, self.seed)", "start_point(self.problem, 0)", REPETITIONS),
+    column(
+        "one_start_for_all_repetitions", "start_point(self.problem, self.seed)", "start_point(self.problem, 0)",
+        REPETITIONS,
+    ),
     Fault(
         "objective.exact_test_loss_at_the_own_z", CLASSIFICATION,
         'splits["test"], solution.z.reshape', 'splits["test"], z.reshape', OF_CLASSES,
