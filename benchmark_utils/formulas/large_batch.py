@@ -23,6 +23,8 @@ class LargeBatches:
             *point, batches = arguments
             one = lambda i: function(*point, batches[i])
             first = one(0)
+            if self.k == 1:
+                return first
             if not isinstance(first, tuple | list):
                 add = lambda i, total: total + one(i + 1)
                 return self.oracles.repeat(self.k - 1, add, first) / self.k
