@@ -9,22 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
 from benchmark_utils.statistics import comparison, intervals, profiles, ranks, targets
+from made_up_results import FIELD, results
 
 inf, nan = np.inf, np.nan
-
-
-def results(curves, **columns):
-    """Return a frame like benchopt's: curves is dict of (dataset, solver, repetition) to list of (gap, samples)."""
-    rows = [
-        {
-            "dataset_name": dataset, "objective_name": "Bilevel", "solver_name": solver, "idx_rep": rep, "stop_val": k,
-            "objective_h_gap": gap, "objective_n_samples": samples, "time": samples / 100, "objective_n_iter": k,
-            "objective_value": gap**2, **columns,
-        }
-        for (dataset, solver, rep), curve in curves.items()
-        for k, (gap, samples) in enumerate(curve)
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
 
 
 CURVES = {
@@ -125,14 +112,6 @@ def test_an_interval_of_infinite_costs_is_infinite_not_nan():
     value, low, high = intervals.of_median([1.0, inf, inf, inf])
     assert (value, high) == (inf, inf)
     assert low in (1.0, inf)
-
-
-FIELD = {
-    (dataset, solver, rep): [(1.0, 0), (1e-3, samples * (rep + 1)), (1e-7, 4 * samples * (rep + 1))]
-    for dataset in ("d", "e")
-    for solver, samples in (("A", 10), ("B", 30), ("C", 90))
-    for rep in range(5)
-}
 
 
 def test_the_leaderboard_picks_the_known_winner():
