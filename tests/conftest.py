@@ -2,6 +2,7 @@ import os
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 # The suite runs as many processes as there are cores: one thread each, set before any framework is imported.
@@ -46,10 +47,25 @@ def problem(problem_name):
     return helpers.PROBLEMS[problem_name]()
 
 
+#: Files of tests/contract whose JAX cases are quick tests too: one program a solver, which several tests share.
+BY_JAX = ("test_every_solver.py", "test_host_solvers.py", "test_host_files.py")
+
+#: Memory of a process (bytes) above which what has been compiled is forgotten.
+MOST_MEMORY = 2 << 30
+
+
 def pytest_collection_modifyitems(items):
-    """Keep the tests of a solver in one process, where they share what has been compiled."""
+    """Keep the tests of a solver in one process, and leave to `make test-all` by JAX what torch shows in a tenth."""
     for item in items:
         values = getattr(getattr(item, "callspec", None), "params", {})
         for name in ("stem", "run_stem", "file_stem", "file"):
             if name in values:
                 item.add_marker(pytest.mark.xdist_group(values[name]))
+        if item.path.parent.name == "contract" and item.path.name not in BY_JAX and values.get("backend") == "jax":
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_runtest_teardown(item):
+    """Forget compiled programs before they fill the memory."""
+    if psutil.Process().memory_info().rss > MOST_MEMORY:
+        helpers.forget_what_is_compiled()

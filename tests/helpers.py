@@ -1,6 +1,7 @@
 """What the tests share: discovery of solvers, small problems, and runs without benchopt's runner."""
 
 import functools
+import gc
 import importlib.util
 import sys
 from pathlib import Path
@@ -231,6 +232,15 @@ def compiled(cls, problem, n_iter, seed=0, precision="float64", **parameters):
     while len(_COMPILED) > _AT_MOST:
         del _COMPILED[next(iter(_COMPILED))]
     return solver
+
+
+def forget_what_is_compiled():
+    """Free the programs that tests have compiled."""
+    import jax
+
+    _COMPILED.clear()
+    jax.clear_caches()
+    gc.collect()
 
 
 def run(cls, problem, n_iter, precision="float64", **parameters):

@@ -122,7 +122,10 @@ def close(actual, recorded, name):
 
 def chosen():
     """Return the cases of this run."""
-    return [case for case in CASES if case["quick"] or os.environ.get("GOLDEN") == "all"]
+    if os.environ.get("GOLDEN") == "all":
+        return CASES
+    by_jax = lambda case: [pytest.mark.slow] * (case["backend"] == "jax")
+    return [pytest.param(case, marks=by_jax(case)) for case in CASES if case["quick"]]
 
 
 @pytest.mark.parametrize("case", chosen(), ids=lambda case: case["id"])

@@ -55,6 +55,7 @@ def test_every_word_runs_or_is_declined_and_no_other_word_is_taken(file_stem):
             assert ("a whole number" if option is int else repr(option)) in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file_stem", CLASSES)
 def test_edges_of_every_integer_run_or_are_declined_by_name(file_stem):
     cls = CLASSES[file_stem]
@@ -79,6 +80,7 @@ def test_a_whole_number_may_be_written_with_a_point_or_as_text(file_stem):
         assert [(value, type(value)) for value in values] == [(3, int)] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file_stem", CLASSES)
 def test_zero_of_every_hyper_parameter_runs_or_is_declined_by_name(file_stem):
     cls = CLASSES[file_stem]

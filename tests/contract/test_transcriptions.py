@@ -244,7 +244,9 @@ def cases():
                 if "box" not in change or problem == "quadratic":
                     words = (f"{name}={value}" for name, value in change.items())
                     id = "-".join([stem, problem, *words])
-                    out.append(pytest.param(stem, problem, change, id=id))
+                    # Every word on the quadratic; on the problem whose H varies the defaults, the rest among the slow.
+                    slow = [pytest.mark.slow] * (problem == "cleaning" and change not in ({}, batch))
+                    out.append(pytest.param(stem, problem, change, id=id, marks=slow))
     return out
 
 
