@@ -81,7 +81,7 @@ class Solver(BilevelSolver):
     choices = {"outer_step": ("normalized", "plain"), "schedule": ("theory", "constant")}
     search_space = {
         "n_inner_steps": Int(1, 50, start=1),
-        "n_neumann_steps": Int(1, 100, start=20),
+        "n_neumann_steps": Int(1, 1000, start=50),
         "extrapolation": Log(1e-3, 0.999, start=0.5),
         "theta": Log(1e-2, 1.0, start=0.5),
         "momentum": Log(1e-2, 1.0, start=0.9),

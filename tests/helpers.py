@@ -202,9 +202,13 @@ def at_start(solver, problem, seed=0, **rules):
     return solver
 
 
+#: Keys of ``deterministic`` that are steps.
+STEPS = ("step_size", "outer_ratio", "penalty", "neumann_step")
+
+
 def stated_steps(cls):
     """Return the steps with which a solver is stable on the small problems, where its file states any."""
-    return {k: v for k, v in cls.deterministic.items() if k in ("step_size", "outer_ratio", "penalty")}
+    return {k: v for k, v in cls.deterministic.items() if k in STEPS}
 
 
 def make_solver(cls, problem, max_iterations, seed=0, precision="float32", rules=None, **parameters):

@@ -149,7 +149,7 @@ def test_lengths_reach_their_cap_and_stay():
     bsa = helpers.resolved(SOLVERS["bsa"], n_inner_steps=10, inner_schedule="theory", max_inner_steps=100)
     assert (bsa.inner_lengths[97], bsa.inner_lengths[98], bsa.inner_lengths[-1]) == (99, 100, 100)  # 10 sqrt(99) = 99.5
     assert [bsa.inner_lengths[k] for k in (0, 1, 3, 8, 24)] == [10, 15, 20, 30, 50]
-    stocbio = helpers.resolved(SOLVERS["stocbio"], batch_growth="theory", largest_batch=8)
+    stocbio = helpers.resolved(SOLVERS["stocbio"], batch_growth="theory", largest_batch=8, n_neumann_steps=10)
     assert (len(stocbio.n_blocks), stocbio.n_blocks[0], stocbio.n_blocks[-1]) == (10, 8, 1)
     assert stocbio.n_blocks == sorted(stocbio.n_blocks, reverse=True)
 
