@@ -49,7 +49,7 @@ class Solver(BilevelSolver):
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     inner_estimator, linear_estimator, outer_estimator : {"sgd", "saga", "page", "zerosarah"}
         Estimator of D_z, of D_v, of D_x. "saga" and "zerosarah" keep a row for each block; "page" takes full passes.
-    period : int or {"epoch/100", "epoch/2", "epoch", "epoch*8", "epoch*512"}
+    period : int or {"epoch_hundredth", "epoch_half", "epoch", "epochs_8", "epochs_512"}
         1 / p, average number of iterations from one full pass of "page" to the next, the first iteration being one, or
         that time in epochs; an epoch is as many as it takes to draw n + m samples.
     memory_weight : float

@@ -35,7 +35,7 @@ class Solver(BilevelSolver):
         Rows of F in one mini-batch (samples); "same": ``batch_size``.
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
-    period : int or {"epoch/100", "epoch/2", "epoch", "epoch*8", "epoch*512"}
+    period : int or {"epoch_hundredth", "epoch_half", "epoch", "epochs_8", "epochs_512"}
         Iterations from one full pass to the next, or that time in epochs; an epoch is as many
         iterations as it takes to draw n + m samples, the rows of both levels.
     large_batch : int or "full"

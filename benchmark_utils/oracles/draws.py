@@ -63,7 +63,7 @@ def iterations_of_one_epoch(plan, partitions):
 
 
 #: Words for the time from one full pass to the next, in epochs; a whole number counts iterations.
-PERIODS = {"epoch/100": 1 / 100, "epoch/2": 1 / 2, "epoch": 1, "epoch*8": 8, "epoch*512": 512}
+PERIODS = {"epoch_hundredth": 1 / 100, "epoch_half": 1 / 2, "epoch": 1, "epochs_8": 8, "epochs_512": 512}
 
 
 def iterations_of(period, plan, partitions):

@@ -40,16 +40,18 @@ class Sweep:
         share them.
     start : callable
         ``start(seed) -> (z0, x0)``, float64 NumPy vectors.
+    one_by_one : bool
+        Run members one after the other in any case.
     """
 
-    def __init__(self, solver, view, rules, start):
+    def __init__(self, solver, view, rules, start, one_by_one=False):
         self.solver, self.view, self.start = solver, view, start
         self.rules = rules._replace(max_seconds=math.inf)
         solver.prepare(view, rules)
         self.program = Program(solver, view, rules, vectorised=True)
         self._compiled = {}
         #: Whether the backend cannot vectorise this solver, so that members run one after the other.
-        self.one_by_one = not self.program.bk.vectorises(solver)
+        self.one_by_one = one_by_one or not self.program.bk.vectorises(solver)
         if self.one_by_one:
             self.program = Program(solver, view, rules)
 

@@ -237,7 +237,7 @@ def cases():
             default = parameters_of(cls)[name]
             others = [word for word in words if word != default]
             if name == "period":  # the other words are the same but for a factor
-                others = [word for word in words if word in (int, "epoch/2")]
+                others = [word for word in words if word in (int, "epoch_half")]
             changes += [{name: INTEGERS[name] if word is int else word, **batch} for word in others]
         for problem in PROBLEMS:
             for change in changes:
@@ -271,7 +271,7 @@ def in_iterations(period, plan):
     small = {role: draw for role, draw in plan.items() if not (role.startswith("large") or role.isupper())}
     drawn = sum(np.prod(draw.shape) for draw in small.values() if draw.kind in ("inner", "outer"))
     epoch = int(np.ceil((N_INNER + N_OUTER) / (BATCH * drawn)))
-    return {"epoch": epoch, "epoch/2": int(np.ceil(epoch / 2))}[period]
+    return {"epoch": epoch, "epoch_half": int(np.ceil(epoch / 2))}[period]
 
 
 @pytest.mark.parametrize(("file", "kind", "changes"), cases())

@@ -243,10 +243,12 @@ def without_first_products(ledger):
     return ledger | {name: ledger[name] - 70 for name in ("hvp", "cross")}
 
 
-@pytest.mark.parametrize("period", [1, 6, 1000, "epoch/2", "epoch", "epoch*8"])
+@pytest.mark.parametrize("period", [1, 6, 1000, "epoch_half", "epoch", "epochs_8"])
 def test_ledger_of_srba(period, backend):
     ledger, drawn = run_and_count("srba", 37, backend, period=period)
-    every = {"epoch": 4, "epoch/2": 2, "epoch*8": 32}.get(period, period)  # (70 + 50) rows, 16 + 16 drawn an iteration
+    every = {"epoch": 4, "epoch_half": 2, "epochs_8": 32}.get(
+        period, period
+    )  # (70 + 50) rows, 16 + 16 drawn an iteration
     assert ledger == without_first_products(single_loop_ledger(drawn, np.arange(37) % every == 0))
 
 
@@ -297,6 +299,6 @@ def test_ledger_of_momentum_methods(case, backend):
 
 def test_period_is_checked():
     for stem in ("srba", "spaba", "vrbo"):
-        for period, sentence in ((0, "at least 1"), ("month", "choose one of 'epoch/100'")):
+        for period, sentence in ((0, "at least 1"), ("month", "choose one of 'epoch_hundredth'")):
             reason = helpers.why_skipped(SOLVERS[stem], helpers.small_quadratic(), batch_size=16, period=period)
             assert sentence in reason

@@ -117,15 +117,22 @@ def test_without_replacement_neither_cuts_nor_a_resume_change_the_draws(sampling
 
 @pytest.mark.parametrize(
     ("period", "iterations"),
-    [("epoch/100", 10), ("epoch/2", 500), ("epoch", 1000), ("epoch*8", 8000), ("epoch*512", 512_000), (7, 7)],
+    [
+        ("epoch_hundredth", 10),
+        ("epoch_half", 500),
+        ("epoch", 1000),
+        ("epochs_8", 8000),
+        ("epochs_512", 512_000),
+        (7, 7),
+    ],
 )
 def test_periods_in_epochs_are_iterations(period, iterations):
     partitions = {"inner": Partition.of(6400, 10), "outer": Partition.of(3600, 5)}
     plan = {"z": inner(), "full": bernoulli(0.5)}  # ten samples an iteration of ten thousand
     assert iterations_of(period, plan, partitions) == iterations
-    assert set(PERIODS) == {"epoch/100", "epoch/2", "epoch", "epoch*8", "epoch*512"}
+    assert set(PERIODS) == {"epoch_hundredth", "epoch_half", "epoch", "epochs_8", "epochs_512"}
 
 
 def test_a_period_is_at_least_one_iteration():
     partitions = {"inner": Partition.of(10, 10), "outer": Partition.of(10, 10)}
-    assert iterations_of("epoch/100", {"z": inner()}, partitions) == 1
+    assert iterations_of("epoch_hundredth", {"z": inner()}, partitions) == 1
