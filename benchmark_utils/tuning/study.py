@@ -2,15 +2,18 @@
 
 import datetime
 import math
+import os
+import platform
 
 import optuna
+import psutil
 from optuna.trial import TrialState
 
 from benchmark_utils.tuning.protocol import Outcome, distributions, grid, make_sampler, starts, structures
 from benchmark_utils.tuning.trials import numbers_of, run_configurations
 
 #: Attributes of a trial beside its value: what `Outcome` holds.
-SCORES, SAMPLES, SECONDS = "scores", "samples", "seconds"
+SCORES, SAMPLES, SECONDS, WORKER = "scores", "samples", "seconds", "worker"
 
 #: Minutes after which a trial that a killed worker has left running is given up.
 STALE = 60
@@ -63,7 +66,7 @@ class Tuning:
             if structure == self.structures[0] and not self._trials(structure):
                 # The start of the ranges, alone: from the second trial on the sampler knows the space.
                 self.study.enqueue_trial(self.starts)
-                self._run_batch(structure, [self.study.ask(self.distributions)])
+                self._run_batch(structure, [self._ask()])
                 on_batch(len(self.outcomes()), total)
             self.study.sampler = make_sampler(self.protocol, structure, quota)
             batch = 16 if self.protocol.sampler == "tpe" else quota
@@ -76,7 +79,7 @@ class Tuning:
                 n = min(left, batch)
                 for point in points[done - before :] if points else ():
                     self.study.enqueue_trial(point)
-                self._run_batch(structure, [self.study.ask(self.distributions) for _ in range(n)])
+                self._run_batch(structure, [self._ask() for _ in range(n)])
                 on_batch(len(self.outcomes()), total)
 
     def _run_batch(self, structure, trials):
@@ -98,10 +101,18 @@ class Tuning:
         found = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         return [t for t in found if structure is None or structure.items() <= t.params.items()]
 
+    def _ask(self):
+        trial = self.study.ask(self.distributions)
+        trial.set_user_attr(WORKER, [platform.node(), os.getpid()])
+        return trial
+
     def _give_up_stale_trials(self):
+        """Give up trials whose worker is dead, if it ran on this machine, or has been silent for an hour."""
         now = datetime.datetime.now()
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if now - trial.datetime_start > datetime.timedelta(minutes=STALE):
+            node, process = trial.user_attrs.get(WORKER, (None, None))
+            dead = node == platform.node() and not psutil.pid_exists(process)
+            if dead or now - trial.datetime_start > datetime.timedelta(minutes=STALE):
                 self.study.tell(trial.number, state=TrialState.FAIL)
 
     def outcomes(self):

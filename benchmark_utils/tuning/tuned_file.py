@@ -25,8 +25,13 @@ def entry(solver_class, problem, protocol, outcomes, given=None):
     Raises
     ------
     ValueError
-        If every configuration diverged.
+        If every configuration diverged, or some have not been run yet.
     """
+    if len(outcomes) < protocol.n_trials and protocol.sampler != "grid":
+        raise ValueError(
+            f"{len(outcomes)} of {protocol.n_trials} trials have finished; the others are being run by another worker. "
+            "Run the same command when it is done."
+        )
     chosen = best(outcomes)
     if chosen is None:
         raise ValueError(

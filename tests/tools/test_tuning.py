@@ -101,6 +101,22 @@ def test_a_study_that_was_stopped_goes_on_where_it_was(tmp_path):
     assert optuna.get_all_study_names(storage) == [again.study.study_name]
 
 
+def test_trials_of_a_dead_worker_are_run_again_and_those_of_a_living_one_waited_for(tmp_path, monkeypatch):
+    storage, protocol = f"sqlite:///{tmp_path / 'tuning.db'}", Protocol(n_trials=8)
+    begun = tuning(storage, n_trials=8)
+    begun.study.enqueue_trial(begun.starts)
+    begun._ask()  # and nothing is told
+    waiting = tuning(storage, n_trials=8)
+    waiting.go()
+    assert len(waiting.outcomes()) == 7
+    with pytest.raises(ValueError, match="7 of 8 trials have finished"):
+        tuned_file.entry(MadeUp, helpers.small_quadratic(), protocol, waiting.outcomes())
+    monkeypatch.setattr("psutil.pid_exists", lambda process: False)
+    again = tuning(storage, n_trials=8)
+    again.go()
+    assert len(again.outcomes()) == 8
+
+
 def test_the_lowest_median_wins_and_divergence_loses():
     a, b = Outcome({"k": 1}, [1.0, 5.0, 6.0], 1, 1.0), Outcome({"k": 2}, [4.0, 4.0, math.inf], 1, 1.0)
     c = Outcome({"k": 3}, [0.0, math.inf, math.inf], 1, 1.0)
@@ -132,7 +148,7 @@ def guarded_problem():
 def test_members_of_a_batch_score_what_single_runs_do_and_test_rows_are_not_looked_at():
     problem, cls = guarded_problem(), helpers.solver_classes()["soba"]
     protocol = Protocol(n_seeds=2, max_samples=4000, precision="float64")
-    configurations = [{"step_size": 0.1, "outer_ratio": 2.0}, {"step_size": 1e4, "outer_ratio": 1e-4}]
+    configurations = [{"step_size": s, "outer_ratio": r, "linear_ratio": 1.0} for s, r in ((0.02, 4.0), (1e4, 1e-4))]
     outcomes = run_configurations(cls, problem, {}, configurations, protocol, {"backend": "jax", "batch_size": 16})
     for i, seed in enumerate(protocol.seeds()):
         single = helpers.make_solver(
