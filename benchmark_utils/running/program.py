@@ -53,6 +53,8 @@ def partitions_of(view, solver):
     batch_size = getattr(solver, "batch_size", "full")
     outer = getattr(solver, "outer_batch_size", "same")
     name = "batch_size" if outer == "same" else "outer_batch_size"
+    if view.tasks is not None and outer == "full":  # within a task every row of F is taken
+        outer = "same"
     if view.tasks is not None and outer != "same":
         raise ValueError(
             f"outer_batch_size is {shown(outer)}, but {view.name} draws tasks, which hold rows of both levels; "
