@@ -21,8 +21,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from threadpoolctl import threadpool_limits
 
 import helpers
+from benchmark_utils.running import search_space
 
 threadpool_limits(limits=1)  # for libraries that a pytest plugin imported before this file
+
+
+def pytest_configure():
+    """Tests take the starts of the ranges, whatever has been tuned."""
+    search_space.TUNED_FOLDER = Path(__file__).parent / "nothing tuned"
 
 
 def pytest_generate_tests(metafunc):
