@@ -170,7 +170,7 @@ SLEEP = "print('ready', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardIn
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_how_to_collect_and_stops_as_ctrl_c_does(number):
     status, errors = ends(SLEEP, number)
-    assert status == 1
+    assert status in (1, -signal.SIGINT), "Python ends in one of these ways after a KeyboardInterrupt"
     assert errors.count("benchopt run . -s SOBA --collect") == 1
     assert number.name in errors
 
