@@ -109,6 +109,7 @@ def test_long_loops_give_the_exact_hypergradient(method, backend):
     assert_allclose(direction(method, problem, backend=backend, **n), exact, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["aid_cg", "aid_fp", "aid_neumann", "itd_bio", "ba", "pzobo", "hozog"])
 def test_cold_starts_forget_the_start_and_warm_ones_do_not(method):
     problem, short = helpers.small_quadratic(), dict(n_inner_steps=2, n_directions=2)
@@ -168,6 +169,7 @@ def test_zeroth_order_direction_is_the_projected_unrolled_gradient(which, backen
     assert errors[0] < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["pzobo", "hozog"])
 def test_average_over_directions_is_the_unrolled_gradient(which):
     problem, common, M = helpers.small_quadratic(), dict(n_inner_steps=4, step_size=0.5), 10_000
@@ -245,6 +247,7 @@ PENALTY_METHODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PENALTY_METHODS)
 def test_fixed_penalty_converges_to_its_minimiser_at_distance_one_over_the_penalty(case):
     problem, (kind, parameters) = helpers.small_quadratic(), PENALTY_METHODS[case]
@@ -274,6 +277,7 @@ def first_derivative_minimiser(reference, nu, order):
     return -np.linalg.solve(np.stack([difference(e) - constant for e in np.eye(d)], axis=1), constant)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_f2sa_p_converges_to_the_zero_of_its_finite_difference_whose_error_has_the_order(order):
     problem, cls, distances = helpers.small_quadratic(), helpers.solver_classes()["f2sa_p"], []
@@ -311,6 +315,7 @@ def test_pbgd_free_ends_where_the_gradient_of_the_upper_loss_in_x_is_zero():
     assert np.linalg.norm(expected[p:] - r.minimiser()) > 1e-3, "no bias to see"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("which", "own", "exponent"),
     [
@@ -344,6 +349,7 @@ def test_rising_penalty_ends_at_the_fixed_one(method):
     assert_allclose(result["x"], x, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("barrier", ["grad_norm", "value"])
 def test_bome_ends_at_a_distance_proportional_to_the_step(barrier):
     problem, distances = helpers.small_quadratic(), []
@@ -412,6 +418,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", VARIANTS)
 def test_variants_agree_between_backends(method):
     problem, cls = helpers.small_quadratic(), helpers.solver_classes()[method]

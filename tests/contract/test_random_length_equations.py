@@ -225,6 +225,7 @@ def test_sustain_estimates_never_leave_the_exact_directions(backend):
         assert_allclose(state.d_x, D_x, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("which", "parameters"),
     [
