@@ -56,6 +56,9 @@ def problem(problem_name):
 #: Files of tests/contract whose JAX cases are quick tests too: one program a solver, which several tests share.
 BY_JAX = ("test_every_solver.py", "test_host_solvers.py", "test_host_files.py")
 
+#: This process; tests may replace the class.
+PROCESS = psutil.Process()
+
 #: Memory of a process (bytes) above which what has been compiled is forgotten.
 MOST_MEMORY = 2 << 30
 
@@ -73,5 +76,5 @@ def pytest_collection_modifyitems(items):
 
 def pytest_runtest_teardown(item):
     """Forget compiled programs before they fill the memory."""
-    if psutil.Process().memory_info().rss > MOST_MEMORY:
+    if PROCESS.memory_info().rss > MOST_MEMORY:
         helpers.forget_what_is_compiled()

@@ -175,6 +175,8 @@ class Failed:
 
     def __call__(self, kind, error, traceback):
         self.before(kind, error, traceback)
+        if issubclass(kind, KeyboardInterrupt):  # `Stop` has said so
+            return
         say(f"ended by {kind.__name__}", self.arguments)
 
 

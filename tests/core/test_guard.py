@@ -139,7 +139,8 @@ def test_two_runs_that_save_at_once_under_one_name_keep_both_files(monkeypatch, 
 
 # ---------------------------------------------------------------------- signals
 CHILD = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 sys.argv = ["/bin/benchopt", "run", ".", "-s", "SOBA", "-j", "2"]
 from benchmark_utils.running import guard
 guard.watch(sys.path[0])
