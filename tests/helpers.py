@@ -2,8 +2,6 @@
 
 import functools
 import gc
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +26,7 @@ from benchmark_utils.running.solver import BilevelSolver
 from benchmark_utils.running.start import put_at_start
 from benchmark_utils.terms.penalties import ExpRidge
 from benchmark_utils.terms.quadratic import AffineMap
+from tools.classes import load, objective_class, solver_classes  # noqa: F401 (tests take them from here)
 
 ROOT = Path(__file__).parents[1]
 BACKENDS = ("jax", "torch")
@@ -35,21 +34,6 @@ CARD = Card(title="made up", formula="", source="", licence="")
 
 
 # ---------------------------------------------------------------------- what there is
-def load(path):
-    """Import a file of the project by path (benchopt hides templates)."""
-    spec = importlib.util.spec_from_file_location(f"project_{path.parent.name}_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@functools.cache
-def solver_classes():
-    """Return every solver class by file name: solvers/*.py, templates included."""
-    return {path.stem: load(path).Solver for path in sorted((ROOT / "solvers").glob("*.py"))}
-
-
 @functools.cache
 def step_solvers():
     """Return the solvers written as step functions, by file name."""
@@ -73,12 +57,6 @@ def runs():
         for have in (getattr(cls, "frameworks", BACKENDS),)
         for name in have
     ]
-
-
-@functools.cache
-def objective_class():
-    """Return the Objective class."""
-    return load(ROOT / "objective.py").Objective
 
 
 @functools.cache

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import plotly
 
-from tools import write_utf8, write_whole
+from benchmark_utils.files.whole import write_whole
+from tools import write_utf8
 
 OUTPUTS = Path(__file__).parents[1] / "outputs"
 PLOTLY_URL = re.compile(r"https://cdn\.plot\.ly/plotly-[\d.]+\.min\.js")

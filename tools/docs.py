@@ -16,13 +16,14 @@ import numpy as np
 from benchopt.benchmark import Benchmark
 
 from benchmark_utils.builders.quadratic import quadratic_problem
+from benchmark_utils.files.whole import write_whole
 from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.running import run, run_state
 from benchmark_utils.running.host import HostSolver
 from benchmark_utils.running.rules import Rules
 from benchmark_utils.running.search_space import Choice, start_of
 from benchmark_utils.running.start import put_at_start
-from tools import docstrings, write_utf8, write_whole
+from tools import docstrings, write_utf8
 from tools.guides import GUIDES, guide
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,6 @@ Formats are those of matplotlib: pdf (text stays text), svg, png. Without --metr
 """
 
 import argparse
-import os
 import re
 import zlib
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from benchopt.benchmark import Benchmark
 from benchopt.results import read_results
 
+from benchmark_utils.files.whole import replacing
 from benchmark_utils.statistics.labels import short_names
 from tools import write_utf8
 from tools.summary import OUTPUTS, newest
@@ -80,13 +80,6 @@ def draw(figure, traces, labels):
     axes.legend(fontsize="small")
 
 
-def save(figure, path):
-    """Write a figure beside its place and move it there, so that no half of one is left."""
-    part = path.with_name(f".{path.name}.part")
-    figure.savefig(part, format=path.suffix[1:], bbox_inches="tight")
-    os.replace(part, path)
-
-
 def write(df, folder, stem, metrics=None, x_axis="Oracle samples", form="pdf"):
     """Write the figures of results; return their paths.
 
@@ -126,7 +119,8 @@ def write(df, folder, stem, metrics=None, x_axis="Oracle samples", form="pdf"):
             with matplotlib.rc_context(settings):
                 figure = matplotlib.figure.Figure(figsize=(5, 3.5))
                 draw(figure, traces, labels)
-                save(figure, path)
+                with replacing(path) as beside:
+                    figure.savefig(beside, format=form, bbox_inches="tight")
             written.append(path)
     return written
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from benchmark_utils.files.whole import write_whole
 from benchmark_utils.running.start import put_at_start
-from tools import docs, problem_cards, write_utf8, write_whole
+from tools import docs, problem_cards, write_utf8
 
 PAGE = Path(__file__).parents[1] / "docs" / "matrix.md"
 BACKENDS = ("jax", "torch")

@@ -13,7 +13,8 @@ from pathlib import Path
 from benchopt.benchmark import Benchmark
 
 from benchmark_utils.evaluation import constants
-from tools import write_utf8, write_whole
+from benchmark_utils.files.whole import write_whole
+from tools import write_utf8
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "problems.md"

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from benchopt.results import read_results
 
+from benchmark_utils.files.whole import write_whole
 from benchmark_utils.statistics.comparison import leaderboard, readable
 from benchmark_utils.statistics.labels import short_names
 from benchmark_utils.statistics.targets import COSTS
-from tools import write_utf8, write_whole
+from tools import write_utf8
 from tools.figures import file_name
 from tools.summary import OUTPUTS, newest
 

@@ -78,7 +78,7 @@ class GrowingLengths:
         Cap; draw plans have to state a largest size.
     """
 
-    #: Iterations that are looked at: the counter of compiled loops has 31 bits.
+    #: Iterations that are looked at: backends keep integer arrays with 32 bits. No length rises later.
     END = 2**31 - 1
 
     def __init__(self, length, longest):

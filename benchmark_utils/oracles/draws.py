@@ -81,6 +81,10 @@ def iterations_of(period, plan, partitions):
     return max(1, math.ceil(PERIODS[period] * iterations_of_one_epoch(plan, partitions)))
 
 
+#: Least ids that `Reshuffled` draws at a time: passes over few blocks are drawn many at once, on the clock as they are.
+PAGE = 4096
+
+
 class Reshuffled:
     """Ids 0 .. n - 1 without replacement: permutations one after the other, cut wherever a chunk ends.
 
@@ -100,15 +104,20 @@ class Reshuffled:
     def _begin(self, state):
         self.before, self.used = state, 0
         self.rng.bit_generator.state = state
-        self.order = self.rng.permutation(self.n).astype(np.int32)
+        passes = np.tile(np.arange(self.n, dtype=np.int32), (-(-PAGE // self.n), 1))
+        if self.once:
+            passes[:] = self.rng.permutation(passes[0])
+        else:
+            self.rng.permuted(passes, axis=1, out=passes)
+        self.page = passes.ravel()
 
     def take(self, count):
         """Return the next ``count`` ids, int32."""
         pieces, left = [], count
         while left > 0:
-            if self.used == self.n:
+            if self.used == len(self.page):
                 self._begin(self.before if self.once else self.rng.bit_generator.state)
-            piece = self.order[self.used : self.used + left]
+            piece = self.page[self.used : self.used + left]
             pieces.append(piece)
             self.used, left = self.used + len(piece), left - len(piece)
         return np.concatenate(pieces) if pieces else np.zeros(0, np.int32)

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from benchmark_utils.problem.namespace import xp
-from benchmark_utils.problem.variables import unflatten
+from benchmark_utils.problem.variables import flatten, unflatten
 
 #: Most rows that are looked at, drawn with the data seed, and relative error of L.
 ROWS, TOLERANCE = 4096, 1e-2
@@ -35,7 +35,7 @@ def hessian_at_start(view):
     def product(v):
         v = unflatten(xp, np.ravel(v), view.inner_shape)
         out = term.derivatives(xp, frozenset(("hvp",)), z, x, v, rows, weights)["hvp"]
-        return np.concatenate([np.ravel(a) for a in (out.values() if isinstance(out, dict) else (out,))])
+        return flatten(xp, out, shape=view.inner_shape)
 
     return LinearOperator((len(z0),) * 2, matvec=product, dtype=np.float64)
 

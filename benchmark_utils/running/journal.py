@@ -6,12 +6,12 @@ nothing. It is deleted when the run ends. A run is known by its data set, rules,
 """
 
 import hashlib
-import os
 import pickle
 import sys
 import time
 from pathlib import Path
 
+from benchmark_utils.files.whole import delete_torn, replacing
 from benchmark_utils.running import run_state
 
 #: Seconds between two savings of a run; shorter runs are not saved.
@@ -52,8 +52,7 @@ class Journal:
         """Name the file for one solver and forget the rows of an earlier run."""
         name = hashlib.sha256(f"{self.key}|{solver_name}|{code}".encode()).hexdigest()[:24]
         self.path, self.rows, self.saved_at = self.folder / f"{name}.pkl", [], time.monotonic()
-        for torn in self.folder.glob(f"{name}.*.tmp"):  # of a run that was killed while it wrote
-            torn.unlink(missing_ok=True)
+        delete_torn(self.path)  # of a run that was killed while it wrote
 
     def load(self):
         """Return what was saved, or None; a file that cannot be read is set aside with a sentence."""
@@ -86,9 +85,8 @@ class Journal:
         content = pickle.dumps(dict(state=state_of(), rows=self.rows, warm_start=warm_start))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            beside = self.path.with_suffix(f".{os.getpid()}.tmp")
-            beside.write_bytes(content)
-            os.replace(beside, self.path)
+            with replacing(self.path) as beside:
+                beside.write_bytes(content)
         except OSError as error:  # a full disk must not end a run
             print(f"The run could not be saved ({error}); it goes on.", file=sys.stderr)
         self.saved_at = time.monotonic()

@@ -6,7 +6,7 @@ import pandas as pd
 from benchmark_utils.statistics.labels import short_names
 from benchmark_utils.statistics.profiles import performance_ratios, share_within, steps_of
 from benchmark_utils.statistics.ranks import rank_intervals
-from benchmark_utils.statistics.targets import runs_to_target, table
+from benchmark_utils.statistics.targets import names_of, runs_to_target, table
 
 #: Targets on h − h* that are offered, from coarse to fine.
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -14,8 +14,7 @@ TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 def cases_of(runs):
     """Return the column of cases of `runs_to_target`: what solvers are compared on, data set, rules and identity."""
-    keys = [c for c in runs.columns if c not in ("solver_name", "idx_rep", "cost", "spent", "reached")]
-    return runs[keys].astype(str).agg(" | ".join, axis=1)
+    return runs[[c for c in names_of(runs) if c != "solver_name"]].astype(str).agg(" | ".join, axis=1)
 
 
 def costs_by_case(runs):
@@ -48,18 +47,16 @@ def profile_curves(df, targets, metric, cost):
 
 def leaderboard(df, target, metric="objective_h_gap", cost="objective_n_samples"):
     """Return the table of costs to a target with the rank of each solver among those of its case, and its interval."""
-    out, runs = table(df, target, metric, cost), runs_to_target(df, target, metric, cost)
-    out, runs = out.assign(case=cases_of(out[_keys(runs)])), runs.assign(case=cases_of(runs))
+    runs = runs_to_target(df, target, metric, cost)
+    out = table(runs)
+    out["case"] = cases_of(out[names_of(runs)])
+    runs["case"] = cases_of(runs)
     for _, group in runs.groupby("case", sort=False):
         _, solvers, costs = costs_by_case(group.drop(columns="case"))
         for solver, *values in zip(solvers, *rank_intervals(costs), strict=True):
             rows = (out.case == group.case.iloc[0]) & (out.solver_name == solver)
             out.loc[rows, ["rank", "rank_low", "rank_high"]] = values
     return out.drop(columns="case")
-
-
-def _keys(runs):
-    return [c for c in runs.columns if c not in ("idx_rep", "cost", "spent", "reached")]
 
 
 def readable(board, df):

@@ -58,8 +58,20 @@ def expected_cost(spent, reached):
         return np.where(successes > 0, np.sum(spent, axis=-1) / np.maximum(successes, 1), np.inf)
 
 
-def table(df, target, metric="objective_h_gap", cost="objective_n_samples", level=LEVEL):
+def names_of(runs):
+    """Return the columns of `runs_to_target` that name what is compared: data set, rules, solver, seed, machine."""
+    return [c for c in runs.columns if c not in ("idx_rep", "cost", "spent", "reached")]
+
+
+def table(runs, level=LEVEL):
     """Return one row for each data set, rules and solver configuration (seed, machine): what the target costs.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        From `runs_to_target`.
+    level : float
+        Of the intervals.
 
     Returns
     -------
@@ -68,9 +80,7 @@ def table(df, target, metric="objective_h_gap", cost="objective_n_samples", leve
         and ``median_high`` and ``expected`` with ``expected_low`` and ``expected_high`` (bootstrap over the runs).
         Sorted by data set, rules and expected cost.
     """
-    runs = runs_to_target(df, target, metric, cost)
-    keys = [c for c in runs.columns if c not in ("idx_rep", "cost", "spent", "reached")]
-    rows = []
+    keys, rows = names_of(runs), []
     for key, group in runs.groupby(keys, sort=False):
         costs, spent, reached = (group[c].to_numpy() for c in ("cost", "spent", "reached"))
         row = dict(zip(keys, key, strict=True)) | {"runs": len(group), "reached": int(reached.sum())}

@@ -1,12 +1,12 @@
 """The file of tuned values of a problem, and where its numbers come from."""
 
 import datetime
-import os
 
 import filelock
 import yaml
 
 from benchmark_utils.files.provenance import environment
+from benchmark_utils.files.whole import write_whole
 from benchmark_utils.running import search_space
 from benchmark_utils.tuning.protocol import at_the_edge, best
 
@@ -67,15 +67,12 @@ def write(problem_name, solver_name, values, record):
     """Put a solver's values into the file of a problem: written beside and renamed, one writer at a time."""
     path = search_space.TUNED_FOLDER / f"{problem_name}.yml"
     path.parent.mkdir(exist_ok=True)
-    with filelock.FileLock(path.with_suffix(".lock")):
+    with filelock.FileLock(path.with_name(f".{path.stem}.lock")):
         content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
         content = content or {}
         for key, value in (("solvers", values), ("tuned_with", record)):
             content[key] = dict(sorted((content.get(key, {}) | {solver_name: value}).items()))
         text = HEAD + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        beside = path.with_suffix(f".{os.getpid()}.part")
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    path.with_suffix(".lock").unlink(missing_ok=True)
+        write_whole(path, text)
     search_space.tuned_values.cache_clear()
     return path

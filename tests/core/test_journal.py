@@ -104,7 +104,7 @@ def test_short_runs_write_nothing_and_damaged_files_are_set_aside(tmp_path, caps
 def test_what_a_run_that_was_killed_while_it_wrote_has_left_is_deleted(tmp_path):
     journal = Journal("one", tmp_path, every=0.0)
     journal.open("SOBA", "a")
-    journal.path.with_suffix(".123.tmp").write_bytes(b"torn")
+    journal.path.with_name(f".{journal.path.name}.123.tmp").write_bytes(b"torn")
     (tmp_path / "another.123.tmp").write_bytes(b"torn")
     journal.open("SOBA", "a")
     assert [path.name for path in tmp_path.iterdir()] == ["another.123.tmp"]

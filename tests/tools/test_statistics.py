@@ -35,7 +35,7 @@ def test_the_first_row_at_the_target_counts_and_failures_are_kept():
 
 
 def test_expected_cost_charges_the_failures():
-    table = targets.table(results(CURVES), 0.01).set_index("solver_name")
+    table = targets.table(targets.runs_to_target(results(CURVES), 0.01)).set_index("solver_name")
     assert table.loc["A", "expected"] == (20 + 40 + 15) / 2
     assert (table.loc["A", "runs"], table.loc["A", "reached"]) == (3, 2)
     assert_allclose(table.loc["A", "rate"], 2 / 3)
@@ -48,7 +48,7 @@ def test_expected_cost_charges_the_failures():
 def test_data_sets_rules_and_machines_are_rows_of_their_own():
     twice = pd.concat([results(CURVES, **{"system-processor": cpu}) for cpu in ("x", "y")])
     other = results(CURVES, **{"system-processor": "x"}).assign(objective_name="Bilevel[max_seconds=9]")
-    table = targets.table(pd.concat([twice, other]), 0.01)
+    table = targets.table(targets.runs_to_target(pd.concat([twice, other]), 0.01))
     assert len(table) == 3 * 2
     assert (table.runs <= 3).all()
 

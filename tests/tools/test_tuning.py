@@ -190,7 +190,7 @@ def test_the_file_holds_the_winner_its_provenance_and_what_was_there(tmp_path, m
     found, fallen_back = search_space.resolve(solver, dict.fromkeys(SPACE, "tuned"), view)
     assert found == values
     assert fallen_back == []
-    assert [p.name for p in tmp_path.iterdir()] == ["known.yml"]
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == ["known.yml"], "no part is left"
     search_space.tuned_values.cache_clear()
 
 
