@@ -20,6 +20,8 @@ import sys
 import time
 from pathlib import Path
 
+import filelock
+import optuna
 from benchopt.benchmark import Benchmark
 from benchopt.utils.parametrized_name_mixin import product_param
 from tqdm import tqdm
@@ -31,6 +33,7 @@ from benchmark_utils.tuning.tuned_file import entry, write
 from tools import write_utf8
 
 ROOT = Path(__file__).parents[1]
+OUTPUTS = ROOT / "outputs"
 
 #: Options that are not the protocol's own, with their defaults.
 OPTIONS = {"epochs": "100", "samples": "", "backend": "jax", "storage": "", "jobs": "1", "write": "yes"}
@@ -153,13 +156,19 @@ def solver_of(name, backend):
     return cls, {name: getattr(found, name) for name in sorted(names)}
 
 
+def open_storage(url):
+    """Return the Optuna storage of a URL; one process at a time, since the first one makes its tables."""
+    OUTPUTS.mkdir(exist_ok=True)
+    with filelock.FileLock(OUTPUTS / ".tuning.lock"):
+        return optuna.storages.get_storage(url)
+
+
 def tune(solver, problem_name, options, bar=True):
     """Tune one solver on one problem; return the line that says what came of it."""
     began, problem = time.perf_counter(), problem_of(problem_name)
     protocol = protocol_of(options, problem)
     cls, given = solver_of(solver, options["backend"])
-    (ROOT / "outputs").mkdir(exist_ok=True)
-    storage = options["storage"] or f"sqlite:///{ROOT / 'outputs' / 'tuning.db'}"
+    storage = open_storage(options["storage"] or f"sqlite:///{OUTPUTS / 'tuning.db'}")
     label = f"{cls.name} on {problem.name}"
     with tqdm(total=protocol.n_trials, desc=label, unit="trial", disable=not bar) as progress:
 
