@@ -102,3 +102,10 @@ def test_summary_counts_runs_that_ended_before_their_budget():
     assert table[["runs", "diverged", "cut"]].to_numpy().tolist() == [[3, 1, 1]]
     table = summary(df.assign(p_obj_max_seconds=60.0, p_obj_max_samples=128.0))
     assert table[["runs", "diverged", "cut"]].to_numpy().tolist() == [[3, 1, 0]]
+
+
+def test_the_dashboard_asks_for_plots_that_there_are():
+    config = yaml.safe_load((helpers.ROOT / "config.yml").read_text(encoding="utf-8"))
+    offered = {plot._get_name() for plot in Benchmark(helpers.ROOT).get_plots()}
+    assert set(config["plots"]) <= offered
+    assert {view["plot_kind"] for view in config["plot_configs"].values()} <= set(config["plots"])

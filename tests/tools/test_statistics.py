@@ -134,7 +134,7 @@ def test_the_profile_compares_solvers_that_ran_on_everything():
     assert_array_equal(shares, [[1, 1, 1], [0, 1, 1], [0, 0, 1]])
 
 
-@pytest.mark.parametrize("name", ["cost_to_target", "profile"])
+@pytest.mark.parametrize("name", ["cost_to_target", "performance_profile"])
 def test_plots_draw_every_option(name):
     plot, df = helpers.load(helpers.ROOT / "plots" / f"{name}.py").Plot(), results(FIELD)
     df["p_solver_backend"] = "jax"
