@@ -179,11 +179,14 @@ def tune(solver, problem_name, options, bar=True):
         try:
             tuning = Tuning(cls, problem, protocol, storage, given)
             tuning.go(on_batch)
+            finalists = tuning.finalists()
         except ValueError as error:
             return f"{label}: not tuned. {error}"
     outcomes = tuning.outcomes()
     try:
-        values, record = entry(cls, problem, protocol, outcomes, {k: v for k, v in given.items() if k != "backend"})
+        values, record = entry(
+            cls, problem, protocol, outcomes, finalists, {k: v for k, v in given.items() if k != "backend"}
+        )
     except ValueError as error:
         return f"{label}: not tuned. {error}"
     if options["write"] == "yes":

@@ -18,9 +18,9 @@ def performance_ratios(costs):
     """
     costs = np.asarray(costs, float)
     best = costs.min(axis=1, keepdims=True)
-    out = np.full(costs.shape, np.inf)
-    np.divide(costs, best, out=out, where=np.isfinite(costs) & np.isfinite(best))
-    return out
+    out = np.where(costs == best, 1.0, np.inf)  # a target that is reached at the start costs nothing
+    np.divide(costs, best, out=out, where=np.isfinite(costs) & (best > 0))
+    return np.where(np.isfinite(costs), out, np.inf)
 
 
 def share_within(values, thresholds):

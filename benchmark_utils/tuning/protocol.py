@@ -24,6 +24,8 @@ class Protocol(NamedTuple):
     n_trials: int = 64  # configurations, the start of the ranges included
     n_structures: int = 4  # combinations of integers and words among them; trials are divided evenly
     n_seeds: int = 3  # runs of each configuration
+    n_finalists: int = 8  # best configurations, which are run again
+    n_final_seeds: int = 10  # runs of each finalist, with seeds of their own
     max_samples: float = 1e7  # budget of a run
     device: str = "cpu"
     precision: str = "float32"
@@ -33,11 +35,15 @@ class Protocol(NamedTuple):
         """Return the seeds of the runs of each configuration."""
         return [FIRST_SEED + i for i in range(self.n_seeds)]
 
+    def final_seeds(self):
+        """Return the seeds of the runs of each finalist: others than those by which it became one."""
+        return [FIRST_SEED + self.n_seeds + i for i in range(self.n_final_seeds)]
+
     def why_bad(self):
         """Return a sentence about the first entry that cannot be right, or None."""
         if self.sampler not in SAMPLERS:
             return f"sampler is {self.sampler!r}; choose one of {', '.join(SAMPLERS)}."
-        for name in ("n_trials", "n_structures", "n_seeds"):
+        for name in ("n_trials", "n_structures", "n_seeds", "n_finalists", "n_final_seeds"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 return f"{name} is {getattr(self, name)!r}; it must be a whole number, at least 1."
         if not self.max_samples > 0 or not np.isfinite(self.max_samples):
@@ -141,11 +147,18 @@ class Outcome(NamedTuple):
         """Median over the seeds; the lowest is best."""
         return float(np.median(self.scores))
 
+    @property
+    def n_failed(self):
+        """Runs that diverged, or ended in no finite score."""
+        return int(np.sum(~np.isfinite(self.scores)))
 
-def best(outcomes):
-    """Return the outcome with the lowest score, the earliest of equals; None if all diverged."""
-    good = [o for o in outcomes if np.isfinite(o.score)]
-    return min(good, key=lambda o: o.score) if good else None
+
+def ranked(outcomes):
+    """Return the outcomes whose median is finite, the best first: fewest failures, then the lowest median.
+
+    The median alone would take a configuration that diverges in nearly every second run.
+    """
+    return sorted((o for o in outcomes if np.isfinite(o.score)), key=lambda o: (o.n_failed, o.score))
 
 
 def at_the_edge(space, values, share=0.05):

@@ -30,8 +30,8 @@ def score(problem, z, x):
     return float(value) if np.isfinite(value) else math.inf
 
 
-def run_configurations(solver_class, problem, structure, configurations, protocol, given=None):
-    """Run configurations of one structure with every tuning seed.
+def run_configurations(solver_class, problem, structure, configurations, protocol, given=None, seeds=None):
+    """Run configurations of one structure with several seeds.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ def run_configurations(solver_class, problem, structure, configurations, protoco
     protocol : Protocol
     given : dict, optional
         Parameters outside the search space (backend, batch size).
+    seeds : list of int, optional
+        Those of the protocol's trials where left out.
 
     Returns
     -------
@@ -57,9 +59,10 @@ def run_configurations(solver_class, problem, structure, configurations, protoco
     """
     began = time.perf_counter()
     runner = _together if issubclass(solver_class, BilevelSolver) else _one_by_one
-    ends = runner(solver_class, problem, structure | (given or {}), configurations, protocol)
+    seeds = seeds or protocol.seeds()
+    ends = runner(solver_class, problem, structure | (given or {}), configurations, protocol, seeds)
     seconds = (time.perf_counter() - began) / max(1, len(configurations))
-    outcomes, n = [], protocol.n_seeds
+    outcomes, n = [], len(seeds)
     for i, values in enumerate(configurations):
         mine = ends[i * n : (i + 1) * n]
         scores = [math.inf if diverged else score(problem, z, x) for z, x, _, diverged in mine]
@@ -71,7 +74,7 @@ def _rules(protocol):
     return dict(device=protocol.device, precision=protocol.precision, max_samples=protocol.max_samples)
 
 
-def _together(solver_class, problem, parameters, configurations, protocol):
+def _together(solver_class, problem, parameters, configurations, protocol, seeds):
     """Return (z, x, samples, diverged) of every run, from one vmapped program."""
     solver, rules = solver_class.get_instance(**parameters), Rules.read(**_rules(protocol))
     skip, reason = solver.skip(problem.view, rules)
@@ -81,7 +84,7 @@ def _together(solver_class, problem, parameters, configurations, protocol):
     # by one.
     tables = any(role.columns is not None for role in solver.roles().values())
     sweep = Sweep(solver, problem.view, rules, lambda seed: start_point(problem, seed), tables)
-    members = [Member(values, seed) for values in configurations for seed in protocol.seeds()]
+    members = [Member(values, seed) for values in configurations for seed in seeds]
     own_z = problem.evaluator is None and problem.tasks is None
     flat = lambda a: np.asarray(a, np.float64).ravel()
     return [
@@ -90,12 +93,12 @@ def _together(solver_class, problem, parameters, configurations, protocol):
     ]
 
 
-def _one_by_one(solver_class, problem, parameters, configurations, protocol):
+def _one_by_one(solver_class, problem, parameters, configurations, protocol, seeds):
     """Return (z, x, samples, diverged) of every run of a loop on the host."""
     out = []
     for values in configurations:
         solver = solver_class.get_instance(**parameters | values)
-        for seed in protocol.seeds():
+        for seed in seeds:
             reason = put_at_start(solver, problem, seed, **_rules(protocol))
             if reason is not None:
                 raise ValueError(reason)

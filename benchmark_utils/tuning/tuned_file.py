@@ -8,7 +8,7 @@ import yaml
 from benchmark_utils.files.provenance import environment
 from benchmark_utils.files.whole import write_whole
 from benchmark_utils.running import search_space
-from benchmark_utils.tuning.protocol import at_the_edge, best
+from benchmark_utils.tuning.protocol import at_the_edge
 
 #: First lines of every file.
 HEAD = "# Tuned values, written by `python -m tools.tune`; see tuned/README.md and docs/tuning.md.\n"
@@ -19,8 +19,15 @@ def significant(value, digits=4):
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
-def entry(solver_class, problem, protocol, outcomes, given=None):
+def entry(solver_class, problem, protocol, outcomes, finalists, given=None):
     """Return (values, provenance) of a solver, for its problem's file.
+
+    Parameters
+    ----------
+    outcomes : list of Outcome
+        Of all trials, the start of the ranges first.
+    finalists : list of Outcome
+        Of the best ones, run again; the first is taken.
 
     Raises
     ------
@@ -32,12 +39,12 @@ def entry(solver_class, problem, protocol, outcomes, given=None):
             f"{len(outcomes)} of {protocol.n_trials} trials have finished; the others are being run by another worker. "
             "Run the same command when it is done."
         )
-    chosen = best(outcomes)
-    if chosen is None:
+    if not finalists:
         raise ValueError(
             f"all {len(outcomes)} configurations of {solver_class.name} on {problem.name} diverged or left no finite "
             "score; widen its search_space downwards or raise the budget."
         )
+    chosen = finalists[0]
     values = {name: significant(value) for name, value in chosen.values.items()}
     facts = environment(problem, protocol.seed, {})
     record = {
@@ -47,10 +54,13 @@ def entry(solver_class, problem, protocol, outcomes, given=None):
         "seeds": protocol.seeds(),
         "max_samples_of_a_run": float(protocol.max_samples),
         "precision": protocol.precision,
+        "finalists": len(finalists),
+        "final_seeds": protocol.final_seeds(),
+        "final_runs_that_diverged": chosen.n_failed,
         "score": significant(chosen.score, 8),
         "score_at_the_start": significant(outcomes[0].score, 8),
-        "samples": int(sum(o.samples for o in outcomes)),
-        "seconds": round(sum(o.seconds for o in outcomes), 1),
+        "samples": int(sum(o.samples for o in [*outcomes, *finalists])),
+        "seconds": round(sum(o.seconds for o in [*outcomes, *finalists]), 1),
         "versions": {name: facts["versions"][name] for name in ("jax", "torch", "numpy")},
         "commit": facts["git_commit"],
         "date": datetime.date.today().isoformat(),

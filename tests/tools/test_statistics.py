@@ -64,6 +64,7 @@ def test_a_performance_profile_equals_the_one_by_hand():
     assert_array_equal(ratios, [[1, 2], [4, 1], [1, inf], [inf, inf]])
     assert_array_equal(profiles.share_within(ratios, [1, 2, 4]), [[0.5, 0.5, 0.75], [0.25, 0.5, 0.5]])
     assert_array_equal(profiles.steps_of(ratios), [1, 2, 4])
+    assert_array_equal(profiles.performance_ratios([[0.0, 0.0, 3.0, inf]]), [[1, 1, inf, inf]])
     assert_array_equal(profiles.share_within(costs, [1, 3]), [[0.25, 0.5], [0.25, 0.5]])
 
 

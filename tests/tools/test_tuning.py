@@ -14,7 +14,7 @@ from benchmark_utils.running import search_space
 from benchmark_utils.running.search_space import Choice, Int, Log
 from benchmark_utils.tuning import protocol as protocols
 from benchmark_utils.tuning import tuned_file
-from benchmark_utils.tuning.protocol import Outcome, Protocol, at_the_edge, best, grid, structures
+from benchmark_utils.tuning.protocol import Outcome, Protocol, at_the_edge, grid, ranked, structures
 from benchmark_utils.tuning.study import Tuning
 from benchmark_utils.tuning.trials import run_configurations, score
 
@@ -34,13 +34,13 @@ class MadeUp:
     name, search_space = "Made up", SPACE
 
 
-def known(cls, problem, structure, configurations, protocol, given):
+def known(cls, problem, structure, configurations, protocol, given, seeds=None):
     """Stand for `run_configurations`: the distance to the winner on a logarithmic scale; small steps diverge."""
-    out = []
+    out, n = [], len(seeds or protocol.seeds())
     for values in configurations:
         value = sum(abs(math.log10(values[name] / WINNER[name])) for name in WINNER) + (structure["kind"] == "a")
-        scores = [math.inf if values["step_size"] < 1e-2 else value + 0.01 * i for i in range(protocol.n_seeds)]
-        out.append(Outcome(structure | values, scores, int(protocol.max_samples) * protocol.n_seeds, 0.5))
+        scores = [math.inf if values["step_size"] < 1e-2 else value + 0.01 * i for i in range(n)]
+        out.append(Outcome(structure | values, scores, int(protocol.max_samples) * n, 0.5))
     return out
 
 
@@ -55,8 +55,8 @@ def test_the_known_winner_is_picked_with_the_trials_of_the_protocol(sampler):
     tuned.go()
     outcomes = tuned.outcomes()
     assert len(outcomes) == 64 or sampler == "grid"
-    chosen = best(outcomes)
-    assert chosen.score == min(o.score for o in outcomes)
+    chosen = tuned.finalists()[0]
+    assert chosen.values == min(outcomes, key=lambda o: o.score).values
     assert chosen.values["kind"] == "b"
     assert abs(math.log10(chosen.values["step_size"] / WINNER["step_size"])) < 1
     assert outcomes[0].values == {name: s.start for name, s in SPACE.items()}, "the starts of the ranges come first"
@@ -110,22 +110,38 @@ def test_trials_of_a_dead_worker_are_run_again_and_those_of_a_living_one_waited_
     waiting.go()
     assert len(waiting.outcomes()) == 7
     with pytest.raises(ValueError, match="7 of 8 trials have finished"):
-        tuned_file.entry(MadeUp, helpers.small_quadratic(), protocol, waiting.outcomes())
+        tuned_file.entry(MadeUp, helpers.small_quadratic(), protocol, waiting.outcomes(), waiting.finalists())
     monkeypatch.setattr("psutil.pid_exists", lambda process: False)
     again = tuning(storage, n_trials=8)
     again.go()
     assert len(again.outcomes()) == 8
 
 
-def test_the_lowest_median_wins_and_divergence_loses():
-    a, b = Outcome({"k": 1}, [1.0, 5.0, 6.0], 1, 1.0), Outcome({"k": 2}, [4.0, 4.0, math.inf], 1, 1.0)
-    c = Outcome({"k": 3}, [0.0, math.inf, math.inf], 1, 1.0)
-    assert best([a, b, c]) is b
-    assert best([c]) is None
+def test_what_diverges_less_often_wins_then_the_lowest_median():
+    a, b = Outcome({"k": 1}, [1.0, 5.0, 6.0], 1, 1.0), Outcome({"k": 2}, [0.0, 0.0, math.inf], 1, 1.0)
+    c, d = Outcome({"k": 3}, [0.0, math.inf, math.inf], 1, 1.0), Outcome({"k": 4}, [4.0, 4.0, 4.0], 1, 1.0)
+    assert ranked([a, b, c, d]) == [d, a, b], "c diverges more often than not"
+
+
+def test_a_winner_by_luck_is_found_out_with_other_seeds():
+    def lucky(cls, problem, structure, configurations, protocol, given, seeds=None):
+        honest = known(cls, problem, structure, configurations, protocol, given, seeds)
+        is_lucky = lambda o: o.values["step_size"] > 300
+        of_chance = [-1.0] * protocol.n_seeds if seeds is None else [math.inf, *[-1.0] * (len(seeds) - 1)]
+        return [o._replace(scores=of_chance) if is_lucky(o) else o for o in honest]
+
+    tuned = tuning(run=lucky, n_trials=64)
+    tuned.go()
+    assert ranked(tuned.outcomes())[0].values["step_size"] > 300
+    assert tuned.finalists()[0].values["step_size"] < 300
+    tuned.run = lambda *_: pytest.fail("run again")
+    assert len(tuned.finalists()) == 8
 
 
 def test_tuning_seeds_are_not_those_of_reported_runs():
-    assert min(Protocol(n_seeds=100).seeds()) >= 2**32, "benchopt's are below 2^32"
+    protocol = Protocol(n_seeds=100)
+    assert min(protocol.seeds()) >= 2**32, "benchopt's are below 2^32"
+    assert not set(protocol.seeds()) & set(protocol.final_seeds())
 
 
 class Untouchable(dict):
@@ -176,13 +192,13 @@ def test_the_file_holds_the_winner_its_provenance_and_what_was_there(tmp_path, m
     problem, protocol = helpers.small_quadratic(), Protocol(n_trials=32)
     tuned = tuning(n_trials=32)
     tuned.go()
-    values, record = tuned_file.entry(MadeUp, problem, protocol, tuned.outcomes())
+    values, record = tuned_file.entry(MadeUp, problem, protocol, tuned.outcomes(), tuned.finalists())
     tuned_file.write("known", "Other", {"step_size": 1.0}, {"trials": 1})
     path = tuned_file.write("known", "Made up", values, record)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert set(content["solvers"]) == set(content["tuned_with"]) == {"Other", "Made up"}
     record = content["tuned_with"]["Made up"]
-    assert record["samples"] == 32 * 3 * 10**7, "every run is on the account"
+    assert record["samples"] == (32 * 3 + 8 * 10) * 10**7, "every run is on the account"
     assert (record["trials"], len(record["seeds"]), record["protocol"]) == (32, 3, "qmc")
     assert record["score"] < record["score_at_the_start"]
     solver = types.SimpleNamespace(name="Made up", search_space=SPACE)
