@@ -44,7 +44,8 @@ class Tuning:
         view = problem.view
         self.structures = structures(self.space, view, min(protocol.n_structures, protocol.n_trials), protocol.seed)
         self.starts, self.distributions = starts(self.space, view), distributions(self.space)
-        rules = {k: v for k, v in protocol._asdict().items() if k != "n_trials"}
+        later = ("n_trials", "n_finalists", "n_final_seeds")  # what may change while a study goes on
+        rules = {k: v for k, v in protocol._asdict().items() if k not in later}
         name = "; ".join([problem.name, solver_class.name, *(f"{k}={v}" for k, v in (rules | self.given).items())])
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
