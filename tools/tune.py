@@ -5,9 +5,9 @@ Usage: python -m tools.tune SOLVER... PROBLEM... [option=value]...
 SOLVER and PROBLEM are names as `benchopt run` takes them after -s and -d ("SOBA", "SABA[batch_size=512]", "ijcnn1");
 the word ``solvers`` stands for all solvers, ``stochastic`` for those that draw mini-batches by default.
 
-Options (defaults): sampler=qmc (or tpe, random, grid), trials=64, structures=4, seeds=3, epochs=100 (budget of a run:
-so many times the samples of both levels) or samples=1e7, backend=jax, storage=sqlite:///outputs/tuning.db, jobs=1
-(processes, each takes the next solver), write=yes.
+Options (defaults): sampler=qmc (or tpe, random, grid), trials=64, rounds=3 (of qmc), structures=4, seeds=3,
+epochs=100 (budget of a run: so many times the samples of both levels) or samples=1e7, backend=jax,
+storage=sqlite:///outputs/tuning.db, jobs=1 (processes, each takes the next solver), write=yes.
 
 Stopped and started again, a study goes on where it was. `optuna-dashboard` opens the storage; workers on other
 machines share it by a URL of a database server. See docs/tuning.md.
@@ -39,7 +39,7 @@ OUTPUTS = ROOT / "outputs"
 OPTIONS = {"epochs": "100", "samples": "", "backend": "jax", "storage": "", "jobs": "1", "write": "yes"}
 
 #: Short names of the protocol's entries.
-SHORT = {"trials": "n_trials", "structures": "n_structures", "seeds": "n_seeds"}
+SHORT = {"trials": "n_trials", "rounds": "n_rounds", "structures": "n_structures", "seeds": "n_seeds"}
 
 
 def read(arguments):

@@ -22,9 +22,10 @@ class Protocol(NamedTuple):
 
     sampler: str = "qmc"  # one of SAMPLERS
     n_trials: int = 64  # configurations, the start of the ranges included
-    n_structures: int = 4  # combinations of integers and words among them; trials are divided evenly
+    n_rounds: int = 3  # of "qmc": half of the trials over the whole ranges, the others ever closer to the best
+    n_structures: int = 4  # combinations of integers and words in the first round; its trials are divided evenly
     n_seeds: int = 3  # runs of each configuration
-    n_finalists: int = 8  # best configurations, which are run again
+    n_finalists: int = 8  # configurations that are run again: the best, half of them from the first round
     n_final_seeds: int = 10  # runs of each finalist, with seeds of their own
     max_samples: float = 1e7  # budget of a run
     device: str = "cpu"
@@ -39,11 +40,18 @@ class Protocol(NamedTuple):
         """Return the seeds of the runs of each finalist: others than those by which it became one."""
         return [FIRST_SEED + self.n_seeds + i for i in range(self.n_final_seeds)]
 
+    def quotas(self):
+        """Return the trials of each round: half of them in the first, the others divided evenly."""
+        if self.sampler != "qmc" or self.n_rounds == 1:
+            return [self.n_trials]
+        later = self.n_trials // 2 // (self.n_rounds - 1)
+        return [self.n_trials - later * (self.n_rounds - 1)] + [later] * (self.n_rounds - 1)
+
     def why_bad(self):
         """Return a sentence about the first entry that cannot be right, or None."""
         if self.sampler not in SAMPLERS:
             return f"sampler is {self.sampler!r}; choose one of {', '.join(SAMPLERS)}."
-        for name in ("n_trials", "n_structures", "n_seeds", "n_finalists", "n_final_seeds"):
+        for name in ("n_trials", "n_rounds", "n_structures", "n_seeds", "n_finalists", "n_final_seeds"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 return f"{name} is {getattr(self, name)!r}; it must be a whole number, at least 1."
         if not self.max_samples > 0 or not np.isfinite(self.max_samples):
@@ -131,6 +139,30 @@ def grid(space, fixed, n):
     each = max(1, int(np.floor(n ** (1 / max(1, len(numbers))) + 1e-9)))
     points = (np.geomspace(space[name].low, space[name].high, each).tolist() for name in numbers)
     return [fixed | dict(zip(numbers, point, strict=True)) for point in itertools.product(*points)]
+
+
+def around(space, centre, n, closer, seed=0):
+    """Return ``n`` quasi-random configurations (Sobol) near one, which differ from it in their numbers alone.
+
+    Parameters
+    ----------
+    space : dict
+        Search space.
+    centre : dict
+        Value of each of its parameters.
+    n : int
+    closer : float
+        How many times shorter than the ranges, on a logarithmic scale, the sides of the box are. The box is moved
+        inwards where the centre is near the end of a range.
+    seed : int
+    """
+    numbers = [name for name, s in space.items() if isinstance(s, Log)]
+    low, high = (np.log([getattr(space[name], end) for name in numbers]) for end in ("low", "high"))
+    side = (high - low) / closer
+    corner = np.clip(np.log([centre[name] for name in numbers]) - side / 2, low, high - side)
+    points = qmc.Sobol(len(numbers), seed=seed).random(1 << max(0, n - 1).bit_length())[:n]
+    values = np.clip(np.exp(corner + side * points), np.exp(low), np.exp(high))  # rounding, at the ends
+    return [centre | dict(zip(numbers, point, strict=True)) for point in values.tolist()]
 
 
 # ---------------------------------------------------------------------- what is preferred

@@ -9,11 +9,27 @@ import optuna
 import psutil
 from optuna.trial import TrialState
 
-from benchmark_utils.tuning.protocol import Outcome, distributions, grid, make_sampler, ranked, starts, structures
+from benchmark_utils.tuning.protocol import (
+    Outcome,
+    around,
+    distributions,
+    grid,
+    make_sampler,
+    ranked,
+    starts,
+    structures,
+)
 from benchmark_utils.tuning.trials import numbers_of, run_configurations
 
-#: Attributes of a trial beside its value: what `Outcome` holds.
-SCORES, SAMPLES, SECONDS, WORKER = "scores", "samples", "seconds", "worker"
+#: Attributes of a trial: round, machine and process when it begins; scores, samples and seconds when it ends. Each
+#: attribute is a transaction of the storage, which on a disk costs more than many a run.
+BEGUN, ENDED = "begun", "ended"
+
+#: Attribute of a study, with the number of a round: the configuration around which its points lie.
+CENTRE = "centre of round"
+
+#: How many times shorter the ranges of a round are than those of the round before, on a logarithmic scale.
+CLOSER = 4
 
 #: Attribute of a study: what the best trials came to when they were run again.
 FINAL = "finalists"
@@ -44,6 +60,8 @@ class Tuning:
         view = problem.view
         self.structures = structures(self.space, view, min(protocol.n_structures, protocol.n_trials), protocol.seed)
         self.starts, self.distributions = starts(self.space, view), distributions(self.space)
+        #: Trials of each round; a solver without numbers to tune has one.
+        self.rounds = protocol.quotas() if numbers_of(self.space, self.starts)[1] else [protocol.n_trials]
         later = ("n_trials", "n_finalists", "n_final_seeds")  # what may change while a study goes on
         rules = {k: v for k, v in protocol._asdict().items() if k not in later}
         name = "; ".join([problem.name, solver_class.name, *(f"{k}={v}" for k, v in (rules | self.given).items())])
@@ -51,8 +69,8 @@ class Tuning:
         self.study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
 
     def quotas(self):
-        """Return how many trials each structure gets: the same, and one more for the first ones where it is uneven."""
-        each, more = divmod(self.protocol.n_trials, len(self.structures))
+        """Return how many trials of the first round each structure gets: the same, or one more where it is uneven."""
+        each, more = divmod(self.rounds[0], len(self.structures))
         return [each + (i < more) for i in range(len(self.structures))]
 
     def go(self, on_batch=lambda done, total: None):
@@ -63,28 +81,45 @@ class Tuning:
         on_batch : callable
             ``on_batch(done, total)`` after each batch, in trials.
         """
-        total = self.protocol.n_trials
-        on_batch(len(self.outcomes()), total)
+        report = lambda: on_batch(len(self.outcomes()), self.protocol.n_trials)
+        report()
         self._give_up_stale_trials()
         for structure, quota in zip(self.structures, self.quotas(), strict=True):
-            if structure == self.structures[0] and not self._trials(structure):
+            if structure == self.structures[0] and not self._trials(0, structure):
                 # The start of the ranges, alone: from the second trial on the sampler knows the space.
                 self.study.enqueue_trial(self.starts)
-                self._run_batch(structure, [self._ask()])
-                on_batch(len(self.outcomes()), total)
+                self._run_batch(structure, [self._ask(0)])
+                report()
             self.study.sampler = make_sampler(self.protocol, structure, quota)
-            batch = 16 if self.protocol.sampler == "tpe" else quota
             points = None
             if self.protocol.sampler == "grid":
                 before = structure == self.structures[0]  # the start of the ranges
-                points = grid(self.space, structure, quota - before)
-                quota = len(points) + before
-            while (left := quota - (done := len(self._trials(structure)))) > 0:
-                n = min(left, batch)
-                for point in points[done - before :] if points else ():
-                    self.study.enqueue_trial(point)
-                self._run_batch(structure, [self._ask() for _ in range(n)])
-                on_batch(len(self.outcomes()), total)
+                points = [{}] * before + grid(self.space, structure, quota - before)
+                quota = len(points)
+            self._run_missing(0, structure, quota, points, report)
+        for i, quota in enumerate(self.rounds[1:], start=1):
+            points = self._points(i, quota)
+            if points:
+                self._run_missing(i, numbers_of(self.space, points[0])[0], quota, points, report)
+
+    def _points(self, i, n):
+        """Return the points of a later round, around what was best when it began; that is kept in the study."""
+        key = f"{CENTRE} {i}"
+        if key not in self.study.user_attrs:
+            best = ranked(self.outcomes())
+            self.study.set_user_attr(key, best[0].values if best else self.starts)
+        return around(self.space, self.study.user_attrs[key], n, CLOSER**i, self.protocol.seed + i)
+
+    def _run_missing(self, i, structure, quota, points, report):
+        """Run the trials of a round and structure that no worker has begun, at points or where the sampler says."""
+        batch = 16 if self.protocol.sampler == "tpe" else quota
+        of_round = structure if i == 0 else None  # later rounds have one structure each
+        while (left := quota - (done := len(self._trials(i, of_round)))) > 0:
+            n = min(left, batch)
+            for point in points[done : done + n] if points else ():
+                self.study.enqueue_trial(point)
+            self._run_batch(structure, [self._ask(i) for _ in range(n)])
+            report()
 
     def finalists(self):
         """Run the best trials again, with seeds of their own, and return their outcomes, the best first.
@@ -92,7 +127,11 @@ class Tuning:
         The lowest of many scores over a few seeds is partly luck: what counts is how it does with others. Kept in the
         study, so that it is done once.
         """
-        chosen = [o.values for o in ranked(self.outcomes())[: self.protocol.n_finalists]]
+        outcomes, n = self.outcomes(), self.protocol.n_finalists
+        chosen = [o.values for o in ranked(outcomes)[: n - n // 2]]
+        # The others come from the first round: later ones gather in one place, where luck may have led them.
+        early = (o.values for o in ranked(outcomes[: self.rounds[0]]))
+        chosen += [values for values in early if values not in chosen][: n // 2]
         kept = self.study.user_attrs.get(FINAL, {})
         if kept.get("of") != chosen:
             found = []
@@ -114,26 +153,25 @@ class Tuning:
                 self.study.tell(trial, state=TrialState.FAIL)
             raise
         for trial, outcome in zip(trials, outcomes, strict=True):
-            trial.set_user_attr(SCORES, outcome.scores)
-            trial.set_user_attr(SAMPLES, outcome.samples)
-            trial.set_user_attr(SECONDS, outcome.seconds)
+            trial.set_user_attr(ENDED, [outcome.scores, outcome.samples, outcome.seconds])
             self.study.tell(trial, outcome.score)
 
-    def _trials(self, structure=None):
-        """Return the trials that count, finished or being run by some worker, of one structure or of all."""
+    def _trials(self, i, structure=None):
+        """Return the trials of a round that count, finished or being run by some worker, of one structure or of all."""
         found = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
+        found = [t for t in found if t.user_attrs.get(BEGUN, [None])[0] == i]
         return [t for t in found if structure is None or structure.items() <= t.params.items()]
 
-    def _ask(self):
+    def _ask(self, i):
         trial = self.study.ask(self.distributions)
-        trial.set_user_attr(WORKER, [platform.node(), os.getpid()])
+        trial.set_user_attr(BEGUN, [i, platform.node(), os.getpid()])
         return trial
 
     def _give_up_stale_trials(self):
         """Give up trials whose worker is dead, if it ran on this machine, or has been silent for an hour."""
         now = datetime.datetime.now()
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            node, process = trial.user_attrs.get(WORKER, (None, None))
+            _, node, process = trial.user_attrs.get(BEGUN, (None, None, None))
             dead = node == platform.node() and not psutil.pid_exists(process)
             if dead or now - trial.datetime_start > datetime.timedelta(minutes=STALE):
                 self.study.tell(trial.number, state=TrialState.FAIL)
@@ -141,10 +179,8 @@ class Tuning:
     def outcomes(self):
         """Return the outcomes of the finished trials, in the order in which they were asked for."""
         finished = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return [
-            Outcome(t.params, [_number(s) for s in t.user_attrs[SCORES]], t.user_attrs[SAMPLES], t.user_attrs[SECONDS])
-            for t in sorted(finished, key=lambda t: t.number)
-        ]
+        ends = [(t.params, *t.user_attrs[ENDED]) for t in sorted(finished, key=lambda t: t.number)]
+        return [Outcome(values, [_number(s) for s in scores], *cost) for values, scores, *cost in ends]
 
 
 def _number(value):

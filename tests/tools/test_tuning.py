@@ -14,7 +14,7 @@ from benchmark_utils.running import search_space
 from benchmark_utils.running.search_space import Choice, Int, Log
 from benchmark_utils.tuning import protocol as protocols
 from benchmark_utils.tuning import tuned_file
-from benchmark_utils.tuning.protocol import Outcome, Protocol, at_the_edge, grid, ranked, structures
+from benchmark_utils.tuning.protocol import Outcome, Protocol, around, at_the_edge, grid, ranked, structures
 from benchmark_utils.tuning.study import Tuning
 from benchmark_utils.tuning.trials import run_configurations, score
 
@@ -44,8 +44,8 @@ def known(cls, problem, structure, configurations, protocol, given, seeds=None):
     return out
 
 
-def tuning(storage="sqlite://", run=known, **entries):
-    """Return a Tuning of the made-up solver."""
+def tuning(storage=None, run=known, **entries):
+    """Return a Tuning of the made-up solver, its trials kept in memory unless a storage is named."""
     return Tuning(MadeUp, helpers.small_quadratic(), Protocol(**entries), storage, run=run)
 
 
@@ -63,7 +63,7 @@ def test_the_known_winner_is_picked_with_the_trials_of_the_protocol(sampler):
 
 
 def test_structures_get_equal_shares_and_differ():
-    tuned = tuning(n_trials=30, n_structures=4)
+    tuned = tuning(n_trials=30, n_rounds=1, n_structures=4)
     tuned.go()
     used = [tuple((o.values["n_steps"], o.values["kind"])) for o in tuned.outcomes()]
     assert sorted(used.count(s) for s in set(used)) == [7, 7, 8, 8]
@@ -72,8 +72,32 @@ def test_structures_get_equal_shares_and_differ():
     assert {s["n_steps"] for s in structures(SPACE, None, 150)} > {1, 100}, "both ends are reached"
 
 
+def test_later_rounds_stay_near_the_best_and_end_closer_to_the_winner():
+    tuned, plain = tuning(n_trials=64), tuning(n_trials=64, n_rounds=1)
+    for each in (tuned, plain):
+        each.go()
+    outcomes = tuned.outcomes()
+    assert Protocol(n_trials=64).quotas() == [32, 16, 16]
+    assert Protocol(n_trials=65, n_rounds=2).quotas() == [33, 32]
+    for first, last, closer in ((32, 48, 4), (48, 64, 16)):
+        best, later = ranked(outcomes[:first])[0].values, outcomes[first:last]
+        assert {(o.values["n_steps"], o.values["kind"]) for o in later} == {(best["n_steps"], best["kind"])}
+        for name in WINNER:
+            logs = [math.log10(o.values[name]) for o in later]
+            assert 0.8 * 6 / closer < max(logs) - min(logs) <= 6 / closer
+            assert min(logs) - 1e-9 <= math.log10(best[name]) <= max(logs) + 6 / closer
+    assert ranked(outcomes)[0].score < ranked(plain.outcomes())[0].score
+
+
+def test_a_box_near_the_end_of_a_range_is_moved_inwards():
+    centre = {"step_size": 1e3, "outer_ratio": 1e-3, "n_steps": 5, "kind": "b"}
+    found = around(SPACE, centre, 16, closer=4)
+    assert all(10**1.5 <= p["step_size"] <= 1e3 and 1e-3 <= p["outer_ratio"] <= 10**-1.5 for p in found)
+    assert len({p["step_size"] for p in found}) == len(found) == 16
+
+
 def test_points_fill_the_square_more_evenly_than_chance():
-    tuned = tuning(n_trials=33, n_structures=1)
+    tuned = tuning(n_trials=33, n_rounds=1, n_structures=1)
     tuned.go()
     points = np.array([[math.log10(o.values[n]) / 6 + 0.5 for n in WINNER] for o in tuned.outcomes()[1:]])
     cells = {(int(4 * a), int(4 * b)) for a, b in points}
@@ -105,7 +129,7 @@ def test_trials_of_a_dead_worker_are_run_again_and_those_of_a_living_one_waited_
     storage, protocol = f"sqlite:///{tmp_path / 'tuning.db'}", Protocol(n_trials=8)
     begun = tuning(storage, n_trials=8)
     begun.study.enqueue_trial(begun.starts)
-    begun._ask()  # and nothing is told
+    begun._ask(0)  # and nothing is told
     waiting = tuning(storage, n_trials=8)
     waiting.go()
     assert len(waiting.outcomes()) == 7
