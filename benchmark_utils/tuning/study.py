@@ -28,11 +28,14 @@ BEGUN, ENDED = "begun", "ended"
 #: Attribute of a study, with the number of a round: the configuration around which its points lie.
 CENTRE = "centre of round"
 
+#: Points that are run between the best finalist and the safest.
+BISECTIONS = 4
+
 #: How many times shorter the ranges of a round are than those of the round before, on a logarithmic scale.
 CLOSER = 4
 
 #: Attribute of a study: what the best trials came to when they were run again.
-FINAL = "finalists"
+FINAL = "final runs"
 
 #: Minutes after which a trial that a killed worker has left running is given up.
 STALE = 60
@@ -128,21 +131,50 @@ class Tuning:
         study, so that it is done once.
         """
         outcomes, n = self.outcomes(), self.protocol.n_finalists
-        chosen = [o.values for o in ranked(outcomes)[: n - n // 2]]
-        # The others come from the first round: later ones gather in one place, where luck may have led them.
-        early = (o.values for o in ranked(outcomes[: self.rounds[0]]))
-        chosen += [values for values in early if values not in chosen][: n // 2]
+        # Of the first round too, and the start of the ranges: later rounds gather in one place, where luck may have
+        # led them.
+        picks = [o.values for o in [*ranked(outcomes)[: n - n // 2], *ranked(outcomes[: self.rounds[0]])]]
+        start = outcomes[0].values
+        picks = [values for i, values in enumerate(picks) if values not in [*picks[:i], start]]
+        chosen = [*picks[: max(1, n - 1)], start]
         kept = self.study.user_attrs.get(FINAL, {})
         if kept.get("of") != chosen:
             found = []
             for structure in self.structures:
-                numbers = [numbers_of(self.space, v)[1] for v in chosen if structure.items() <= v.items()]
-                if numbers:
-                    seeds = self.protocol.final_seeds()
-                    found += self.run(self.cls, self.problem, structure, numbers, self.protocol, self.given, seeds)
+                found += self._run_final(structure, [v for v in chosen if structure.items() <= v.items()])
+            found += self._towards_safety(found)
             kept = {"of": chosen, "outcomes": [o._asdict() for o in found]}
             self.study.set_user_attr(FINAL, kept)
         return ranked(Outcome(**{**o, "scores": [_number(s) for s in o["scores"]]}) for o in kept["outcomes"])
+
+    def _run_final(self, structure, configurations):
+        if not configurations:
+            return []
+        numbers = [numbers_of(self.space, values)[1] for values in configurations]
+        return self.run(
+            self.cls, self.problem, structure, numbers, self.protocol, self.given, self.protocol.final_seeds()
+        )
+
+    def _towards_safety(self, found):
+        """Run points between the finalist with the best score and the best of those that diverge least: a bisection.
+
+        The lowest scores lie where some runs diverge. The point sought is as near to them as runs allow that diverge no
+        more than the safest finalist.
+        """
+        order = ranked(found)
+        if not order:
+            return []
+        safe, bold = order[0], min(order, key=lambda o: o.score)
+        structure, bold_numbers = numbers_of(self.space, bold.values)
+        _, safe_numbers = numbers_of(self.space, safe.values)
+        out, low, high = [], 0.0, 1.0  # shares of the way to the bold end
+        for _ in range(BISECTIONS if bold.n_failed > safe.n_failed else 0):
+            share = (low + high) / 2
+            between = {k: v**share * safe_numbers[k] ** (1 - share) for k, v in bold_numbers.items()}
+            (outcome,) = self._run_final(structure, [structure | between])
+            out.append(outcome)
+            low, high = (share, high) if outcome.n_failed <= safe.n_failed else (low, share)
+        return out
 
     def _run_batch(self, structure, trials):
         configurations = [numbers_of(self.space, trial.params)[1] for trial in trials]
