@@ -53,14 +53,27 @@ def problem(problem_name):
     return helpers.PROBLEMS[problem_name]()
 
 
-#: Files of tests/contract whose JAX cases are quick tests too: one program a solver, which several tests share.
-BY_JAX = ("test_every_solver.py", "test_host_solvers.py", "test_host_files.py")
+#: Files of tests/contract and tests/core whose JAX cases are quick tests too: one program a solver, which several tests
+#: share, or nothing that takes long to compile.
+BY_JAX = (
+    "test_every_solver.py",
+    "test_host_solvers.py",
+    "test_host_files.py",
+    "test_clock.py",
+    "test_budgets.py",
+    "test_journal.py",
+    "test_requirements.py",
+    "test_shuffle_and_streams.py",
+)
 
 #: This process; tests may replace the class.
 PROCESS = psutil.Process()
 
-#: Memory of a process (bytes) above which what has been compiled is forgotten.
-MOST_MEMORY = 2 << 30
+#: Memory (bytes) by which a process may grow before what has been compiled is forgotten.
+MOST_GROWTH = 1 << 30
+
+#: Memory of this process when it last forgot: data sets that stay loaded are no reason to compile again.
+FORGOT_AT = [1 << 30]
 
 
 def pytest_collection_modifyitems(items):
@@ -70,11 +83,13 @@ def pytest_collection_modifyitems(items):
         for name in ("stem", "run_stem", "file_stem", "file"):
             if name in values:
                 item.add_marker(pytest.mark.xdist_group(values[name]))
-        if item.path.parent.name == "contract" and item.path.name not in BY_JAX and values.get("backend") == "jax":
+        folder, by_jax = item.path.parent.name, values.get("backend") == "jax"
+        if folder in ("contract", "core") and item.path.name not in BY_JAX and by_jax:
             item.add_marker(pytest.mark.slow)
 
 
 def pytest_runtest_teardown(item):
     """Forget compiled programs before they fill the memory."""
-    if PROCESS.memory_info().rss > MOST_MEMORY:
+    if PROCESS.memory_info().rss > FORGOT_AT[0] + MOST_GROWTH:
         helpers.forget_what_is_compiled()
+        FORGOT_AT[0] = PROCESS.memory_info().rss

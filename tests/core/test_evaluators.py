@@ -100,6 +100,7 @@ def _hessian_of_one(loss, u, y):
     return np.stack([loss.hessian_product(xp, u, y, unit.reshape(u.shape)).ravel() for unit in units])
 
 
+@pytest.mark.slow
 def test_stated_optimum_of_ijcnn1_is_what_a_deterministic_solve_finds():
     from tools.h_star import minimise
 

@@ -128,6 +128,14 @@ NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 CHECK = "| ∇h against central differences"
 QUICK = ["breast_cancer", "digits_cleaning", "ijcnn1", "simulated"]
 
+#: Of those, the ones that are measured in seconds.
+IN_SECONDS = ["breast_cancer", "simulated"]
+
+
+def slow_unless(names, quick):
+    """Return the names as cases of a test, those that are not quick marked slow."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
 
 def loaded(name):
     """Return the list of (call, Problem) of a data set, or skip where its data cannot be had."""
@@ -143,7 +151,7 @@ def test_problem_page_shows_every_data_set_in_order():
     assert problem_cards.PAGE.read_text(encoding="utf-8") == "\n".join([problem_cards.HEADER, *page.values()])
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", slow_unless(QUICK, IN_SECONDS))
 def test_problem_page_says_what_is_measured(name):
     page = problem_cards.read_page()
     for call, problem in loaded(name):
@@ -157,7 +165,7 @@ def test_problem_page_says_what_is_measured(name):
             assert next(values) == pytest.approx(next(values), rel=0.02), "run `python -m tools.problem_cards`"
 
 
-@pytest.mark.parametrize("name", problem_cards.names())
+@pytest.mark.parametrize("name", slow_unless(problem_cards.names(), QUICK))
 def test_problem_page_states_the_card_and_the_value_at_the_start(name):
     page = problem_cards.read_page()
     for call, problem in loaded(name):
