@@ -42,7 +42,10 @@ def test_static_counts_are_multiplied(how, times, backend):
     assert all(isinstance(count, int) for count in counts.values())
 
 
-@pytest.mark.parametrize(("algorithm", "n_carried"), [("soba", 0), ("f2sa", 0), ("vrbo", 1)])
+@pytest.mark.parametrize(
+    ("algorithm", "n_carried"),
+    [("soba", 0), pytest.param("f2sa", 0, marks=pytest.mark.slow), pytest.param("vrbo", 1, marks=pytest.mark.slow)],
+)
 def test_counts_that_follow_from_the_draws_are_not_carried_through_the_loop(algorithm, n_carried):
     """VRBO's branches depend on the iteration."""
     import jax

@@ -201,7 +201,11 @@ def differentiated(jnp, term, z, x, v, rows, weights, tasks):
     return out
 
 
-@pytest.mark.parametrize("name", CASES)
+#: Those whose derivatives JAX compiles in seconds.
+LONG = ("poisoned", "poisoned binary", "scaled read-out", "last layer", "network", "weighted network")
+
+
+@pytest.mark.parametrize("name", [pytest.param(c, marks=pytest.mark.slow) if c in LONG else c for c in CASES])
 def test_closed_forms_are_the_automatic_derivatives_in_every_namespace(name):
     term, z, x, v, rows, weights, tasks = case(name)
     expected, of_jax = in_jax(term, z, x, v, rows, weights, tasks)

@@ -1,5 +1,6 @@
 """Every name that benchopt prints selects the same configuration when it is pasted back."""
 
+import functools
 import math
 
 import pytest
@@ -11,6 +12,8 @@ import helpers
 from benchmark_utils.running.search_space import Choice, Int, Log
 
 BENCHMARK = Benchmark(helpers.ROOT)
+for listing in ("get_solvers", "get_datasets"):  # benchopt loads every file again for each pattern
+    setattr(BENCHMARK, listing, functools.cache(getattr(BENCHMARK, listing)))
 SELECT = {
     "solver": (BENCHMARK.get_solvers(), BENCHMARK.check_solver_patterns),
     "dataset": (BENCHMARK.get_datasets(), BENCHMARK.check_dataset_patterns),

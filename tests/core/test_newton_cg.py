@@ -41,7 +41,12 @@ def subset(name, **parameters):
 @pytest.mark.parametrize("solution", ["direct", "iterative"])
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("covtype", {}), ("newsgroups20", {}), ("mnist_cleaning", {}), ("mnist_cleaning", {"version": "ji"})],
+    [
+        pytest.param("covtype", {}, marks=pytest.mark.slow),
+        pytest.param("newsgroups20", {}, marks=pytest.mark.slow),
+        ("mnist_cleaning", {}),
+        ("mnist_cleaning", {"version": "ji"}),
+    ],
 )
 def test_gradient_agrees_with_central_differences(name, parameters, solution, monkeypatch):
     """On some rows; docs/problems.md has the figures of all rows."""

@@ -79,6 +79,7 @@ def test_newsgroups_are_the_published_documents():
     assert np.abs(halves[0] - halves[1]).max() <= 1, "the halves are stratified by group"
 
 
+@pytest.mark.slow
 def test_newsgroups_rows_equal_scikit_learns_own(tmp_path):
     """The same rows as `fetch_20newsgroups_vectorized`, whose cache is filled with the same documents."""
     helpers.dataset_problem("newsgroups20")
