@@ -101,8 +101,8 @@ class Solver(BilevelSolver):
         z_T = oracles.repeat(T, lambda k, z: z - alpha * oracles.grad_inner(z, x, xi), z)
 
         # grad q of q(z, x) = G(z, x) - G(z^T, x), z^T taken as constant.
-        q_z = oracles.grad_inner(z, x, xi)
-        q_x = oracles.grad_inner_x(z, x, xi) - oracles.grad_inner_x(z_T, x, xi)
+        q_z, G_x = oracles.grad_inner_both(z, x, xi)
+        q_x = G_x - oracles.grad_inner_x(z_T, x, xi)
         F_z, F_x = oracles.grad_outer(z, x, draws.zeta)
 
         # Multiplier lambda = max((phi - <grad F, grad q>) / ‖grad q‖^2, 0).

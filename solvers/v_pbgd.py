@@ -122,8 +122,7 @@ class Solver(BilevelSolver):
         # Joint projected step on (z, x) along the gradient of F + gamma (G(z, x) - G(w, x)), w
         # taken as constant.
         F_z, F_x = oracles.grad_outer(s.z, s.x, draws.f)
-        G_z = oracles.grad_inner(s.z, s.x, draws.z)
-        G_x = oracles.grad_inner_x(s.z, s.x, draws.z) - oracles.grad_inner_x(w, s.x, draws.z)
-        D_x = F_x + gamma * G_x
+        G_z, G_x = oracles.grad_inner_both(s.z, s.x, draws.z)
+        D_x = F_x + gamma * (G_x - oracles.grad_inner_x(w, s.x, draws.z))
         z = s.z - alpha_z * (F_z + gamma * G_z)
         return State(z=z, x=oracles.project(s.x - alpha_x * D_x), d_x=D_x, t=s.t + 1, w=w)
