@@ -54,6 +54,11 @@ def _alike(command, other):
     return numberless(command) == numberless(other)
 
 
+def n_cores():
+    """Return how many cores this process may use: fewer than there are where it is pinned to some."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def environment(problem, seed, run_facts, workers=1):
     """Return the environment record: versions, machine, settings, git state, data hashes and seeds.
 
@@ -74,7 +79,7 @@ def environment(problem, seed, run_facts, workers=1):
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "cpus_allowed": len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else None,
+        "cpus_allowed": n_cores(),
         "load_at_the_end": psutil.getloadavg()[0],
         "workers": workers,
         "versions": {package: _version(package) for package in PACKAGES},

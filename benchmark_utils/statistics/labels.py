@@ -3,10 +3,9 @@
 #: Prefix of the parameter columns of each part of a result's name.
 PREFIX = {"solver_name": "p_solver_", "dataset_name": "p_dataset_", "objective_name": "p_obj_"}
 
-#: Columns that say which runs a row belongs to, besides its names: runs of two seeds or machines are never averaged,
-#: nor are those that had a machine to themselves and those that shared it.
-IDENTITY = {
-    "base_seed": "seed",
+#: Columns that say on what machine a run was: those of two are never averaged, nor are those that had a machine to
+#: themselves and those that shared it.
+MACHINE = {
     "system-processor": "machine",
     "version-cuda": "cuda",
     "system-cpus": "cores",
@@ -14,6 +13,15 @@ IDENTITY = {
     "env-OMP_NUM_THREADS": "threads",
     "platform": "system",
     "objective_n_workers": "workers",
+    "objective_n_cores": "cores allowed",
+}
+
+#: Columns that say which runs a row belongs to, besides its names: runs that differ in one are never averaged.
+IDENTITY = {
+    "base_seed": "seed",
+    "objective_problem_version": "version",
+    "objective_rules_version": "rules' version",
+    **MACHINE,
 }
 
 
