@@ -145,5 +145,5 @@ def test_one_command_in_two_processes_shares_the_trials(tmp_path):
         trials = optuna.load_study(study_name=name, storage=url).trials
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
         assert len({tuple(sorted(trial.params.items())) for trial in trials}) == 4, "no trial is run twice"
-        workers |= {trial.user_attrs["worker"] for trial in trials}
+        workers |= {tuple(trial.user_attrs["worker"]) for trial in trials}
     assert len(workers) == 2, "both took part"
