@@ -21,12 +21,12 @@ def copied(folder, *more):
     return folder
 
 
-def start(folder, *arguments):
-    """Start ``python -m`` with arguments in a folder, its output in a file ``log`` there."""
+def start(folder, *arguments, log="log"):
+    """Start ``python -m`` with arguments in a folder, its output in a file there."""
     environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    with open(folder / "log", "w", encoding="utf-8") as log:
+    with open(folder / log, "w", encoding="utf-8") as file:
         return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", *arguments], cwd=folder, stdout=log, stderr=log, env=environment
+            [sys.executable, "-W", "ignore", "-m", *arguments], cwd=folder, stdout=file, stderr=file, env=environment
         )
 
 
