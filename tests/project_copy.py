@@ -30,7 +30,7 @@ def start(folder, *arguments, log="log"):
         )
 
 
-def call(folder, *arguments, timeout=300):
+def call(folder, *arguments, timeout=600):
     """Run ``python -m`` with arguments in a folder to a good end; return what it printed."""
     process = start(folder, *arguments)
     try:

@@ -102,7 +102,7 @@ def test_a_worker_of_dask_that_is_killed_loses_no_curve(project):
         workers = [c for c in psutil.Process(process.pid).children() if "spawn_main" in " ".join(c.cmdline())]
         assert len(workers) == 2
         workers[0].kill()
-        assert process.wait(300) == 0, (project / "log").read_text(encoding="utf-8", errors="replace")
+        assert process.wait(600) == 0, (project / "log").read_text(encoding="utf-8", errors="replace")
     finally:
         process.kill()
     assert_same(project, "killed")
@@ -131,7 +131,7 @@ def test_one_command_in_two_processes_shares_the_trials(tmp_path):
                "n_final_seeds=2", "backend=torch", f"storage={url}", "write=no"]  # fmt: skip
     processes = [start(tmp_path, "tools.tune", *command, log=f"log{i}") for i in range(2)]
     try:
-        assert [p.wait(300) for p in processes] == [0, 0], [p.read_text("utf-8") for p in tmp_path.glob("log?")]
+        assert [p.wait(600) for p in processes] == [0, 0], [p.read_text("utf-8") for p in tmp_path.glob("log?")]
     finally:
         for process in processes:
             process.kill()
