@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv run lint test test-all mutants clean
+.PHONY: venv run compare lint test test-all mutants clean
 
 venv: .venv/.installed
 
@@ -16,6 +16,10 @@ run: venv
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tools.guarded run . --config configs/quickstart.yml --no-display
 	$(BIN)/python -m tools.dashboard
 	$(BIN)/python -m tools.summary
+
+# A solver of yours beside the reference results: make compare SOLVER=Mine; options in ARGS (docs/compare.md).
+compare: venv
+	$(BIN)/python -m tools.compare "$(SOLVER)" $(ARGS)
 
 lint: venv
 	$(BIN)/ruff check .

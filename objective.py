@@ -8,14 +8,14 @@ from benchopt import BaseObjective
 from benchopt.stopping_criterion import NoCriterion
 from threadpoolctl import threadpool_limits
 
-from benchmark_utils.files.provenance import environment, n_workers
+from benchmark_utils.files.provenance import environment, n_cores, n_workers
 from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.problem.namespace import xp
 from benchmark_utils.problem.parameters import NumericParameters
 from benchmark_utils.problem.variables import flatten, unflatten
 from benchmark_utils.running import guard
 from benchmark_utils.running.journal import Journal
-from benchmark_utils.running.rules import Rules
+from benchmark_utils.running.rules import VERSION, Rules
 from benchmark_utils.running.start import start_point
 
 
@@ -124,10 +124,13 @@ class Objective(NumericParameters, BaseObjective):
             n_samples=n_samples,
             n_iter=int(n_iter),
             n_workers=self.workers,
+            n_cores=n_cores(),
             spent_samples=n_samples / rules.max_samples,
             spent_seconds=float(seconds) / rules.max_seconds,
             compile_time=float(compile_time),
             diverged=int(diverged or not finite),
+            problem_version=self.problem.version,
+            rules_version=VERSION,
         )
 
     def _metrics(self, z, x, d_x, x_before, n_iter):

@@ -5,6 +5,7 @@ from benchopt import BasePlot
 from pandas.api.types import is_numeric_dtype
 
 from benchmark_utils.statistics.labels import short_names, told_apart, whole_runs
+from benchmark_utils.statistics.targets import offered
 
 AXES = {
     "Oracle samples": "objective_n_samples",
@@ -45,6 +46,11 @@ def metrics(df):
     ]
 
 
+def axes(df):
+    """Return the axes that can be drawn."""
+    return offered(df, AXES)
+
+
 def quantile_curve(runs, metric, axis):
     """Return (x, low, median, high) of one solver over its repetitions.
 
@@ -76,7 +82,7 @@ class Plot(BasePlot):
 
     name = "Bilevel curves"
     type = "scatter"
-    options = {"dataset": ..., "objective": ..., "metric": metrics, "x_axis": list(AXES)}
+    options = {"dataset": ..., "objective": ..., "metric": metrics, "x_axis": axes}
 
     def plot(self, df, dataset, objective, metric, x_axis):
         df = whole_runs(df)

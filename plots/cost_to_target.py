@@ -1,7 +1,7 @@
 from benchopt import BasePlot
 
 from benchmark_utils.statistics.comparison import leaderboard, readable
-from benchmark_utils.statistics.targets import COSTS, METRICS
+from benchmark_utils.statistics.targets import COSTS, METRICS, offered
 
 #: What the page offers; `comparison.leaderboard` takes any target.
 TARGETS, PAID_IN = ("0.01", "0.0001", "1e-06"), ("samples", "seconds")
@@ -14,7 +14,7 @@ class Plot(BasePlot):
     type = "table"
     options = {
         "dataset": ..., "objective": ..., "metric": list(METRICS), "target": list(TARGETS),
-        "cost": list(PAID_IN),
+        "cost": lambda df: offered(df, {name: COSTS[name] for name in PAID_IN}),
     }  # fmt: skip
 
     def plot(self, df, dataset, objective, metric, target, cost):

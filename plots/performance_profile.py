@@ -2,7 +2,7 @@ from benchopt import BasePlot
 
 from benchmark_utils.statistics.comparison import TARGETS, costs_by_case, profile_curves
 from benchmark_utils.statistics.labels import short_names
-from benchmark_utils.statistics.targets import COSTS, METRICS, runs_to_target
+from benchmark_utils.statistics.targets import COSTS, METRICS, offered, runs_to_target
 
 
 class Plot(BasePlot):
@@ -10,7 +10,7 @@ class Plot(BasePlot):
 
     name = "Performance profile"
     type = "scatter"
-    options = {"metric": list(METRICS), "cost": list(COSTS)}
+    options = {"metric": list(METRICS), "cost": lambda df: offered(df, COSTS)}
 
     def plot(self, df, metric, cost):
         names = short_names(df)

@@ -1,6 +1,12 @@
 """Made-up results whose statistics are known."""
 
+import json
+
+import numpy as np
 import pandas as pd
+from benchopt.results import save_results
+
+from benchmark_utils.running.rules import VERSION
 
 
 def results(curves, **columns):
@@ -24,3 +30,22 @@ FIELD = {
     for solver, samples in (("A", 10), ("B", 30), ("C", 90))
     for rep in range(5)
 }
+
+#: What benchopt records of a machine, and the columns of a run.
+HERE = {"system-processor": "P", "version-cuda": None, "system-cpus": 2, "system-ram (GB)": 8, "platform": "Linux"}
+COLUMNS = HERE | {
+    "base_seed": 0, "objective_n_workers": 1, "objective_n_cores": 2, "objective_problem_version": "a1b2",
+    "objective_rules_version": VERSION, "run_date": "2026-01-01T00:00:00", "file_solver": "/home/me/solvers/a.py",
+    "file_dataset": "d.py", "platform-version": "#1 built by me", "objective_diverged": 0,
+    "objective_compile_time": 0.0, "p_obj_max_seconds": 5.0, "p_obj_max_samples": np.inf,
+}  # fmt: skip
+RECORD = {"versions": {"jax": "0.1"}, "git_commit": "c0ffee", "git_dirty": False, "data_hashes": {"d.bz2": "12"}}
+
+
+def result_file(path, field=FIELD, **columns):
+    """Write made-up results as a run of benchopt leaves them, with last iterates and records; return the path."""
+    df = results(field, **(COLUMNS | columns))
+    last = df.groupby(["dataset_name", "solver_name", "idx_rep"]).stop_val.transform("max") == df.stop_val
+    final = dict(z=np.ones(3), x=np.ones(2), environment=json.dumps(RECORD))
+    df["final_results"] = [final if end else None for end in last]
+    return save_results(df, path)

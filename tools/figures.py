@@ -24,6 +24,9 @@ from tools.summary import OUTPUTS, newest
 ROOT = Path(__file__).parents[1]
 FORMATS = ("pdf", "svg", "png")
 
+#: What plots/bilevel_curves.py draws against.
+AXES = ("Oracle samples", "Seconds", "Outer iterations")
+
 #: Longest name of a file, without its ending.
 LONGEST = 150
 
@@ -103,6 +106,8 @@ def write(df, folder, stem, metrics=None, x_axis="Oracle samples", form="pdf"):
     plot, written = curves_plot(), []
     offered = plot.options["metric"](df)
     unknown = sorted(set(metrics or ()) - set(offered))
+    if x_axis not in plot.options["x_axis"](df):
+        raise SystemExit(f"{x_axis}: not known in these results; seconds of several machines are not compared.")
     if unknown:
         raise SystemExit(f"there is no column {', '.join(unknown)}; choose among {', '.join(offered)}.")
     names = {part: short_names(df, part) for part in ("dataset_name", "objective_name")}
@@ -130,7 +135,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tools.figures", description=__doc__.split("\n\n")[0])
     parser.add_argument("file", nargs="?", type=Path, help="a result file; the newest where left out")
     parser.add_argument("--metric", action="append", help="a column of the results, may be given several times")
-    parser.add_argument("--x-axis", default="Oracle samples", choices=curves_plot().options["x_axis"])
+    parser.add_argument("--x-axis", default="Oracle samples", choices=AXES)
     parser.add_argument("--format", default="pdf", choices=FORMATS)
     parser.add_argument("--folder", type=Path, default=OUTPUTS / "figures")
     chosen = parser.parse_args(arguments)

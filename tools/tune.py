@@ -156,10 +156,15 @@ def solver_of(name, backend):
     return cls, {name: getattr(found, name) for name in sorted(names)}
 
 
+def alone():
+    """Return the lock that workers of this folder hold while they ask for trials, or make the storage's tables."""
+    OUTPUTS.mkdir(exist_ok=True)
+    return filelock.FileLock(OUTPUTS / ".tuning.lock")
+
+
 def open_storage(url):
     """Return the Optuna storage of a URL; one process at a time, since the first one makes its tables."""
-    OUTPUTS.mkdir(exist_ok=True)
-    with filelock.FileLock(OUTPUTS / ".tuning.lock"):
+    with alone():
         return optuna.storages.get_storage(url)
 
 
@@ -177,7 +182,7 @@ def tune(solver, problem_name, options, bar=True):
             progress.refresh()
 
         try:
-            tuning = Tuning(cls, problem, protocol, storage, given)
+            tuning = Tuning(cls, problem, protocol, storage, given, alone=alone())
             tuning.go(on_batch)
             finalists = tuning.finalists()
         except ValueError as error:

@@ -4,6 +4,7 @@ import importlib.metadata
 import multiprocessing
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -38,20 +39,36 @@ def _git(*arguments):
 def n_workers():
     """Return how many processes of this run compute on this machine at the same time: 1 without ``-j``.
 
-    The workers of joblib and of Dask are children of one process, started by the same command but for its numbers.
+    The workers of joblib and of Dask are children of one process, or of several such as two ``dask worker``, and were
+    started by the same command but for its numbers. Jobs of SLURM have cores of their own (`n_cores`) and count as one;
+    those that submitit runs here in its place are counted like workers.
     """
-    if multiprocessing.current_process().name == "MainProcess":
+    here = os.environ.get("SUBMITIT_EXECUTOR") == "local"
+    if multiprocessing.current_process().name == "MainProcess" and not here:
         return 1
+    me = psutil.Process()
     try:
-        me = psutil.Process()
-        return max(1, sum(_alike(child.cmdline(), me.cmdline()) for child in me.parent().children()))
-    except psutil.Error:  # one of them has just ended
+        mine, parents = _command(me), _command(me.parent())
+    except psutil.Error:  # whoever started it is gone
         return 1
+    return max(1, sum(_is_like(process, mine, parents) for process in psutil.process_iter()))
 
 
-def _alike(command, other):
-    numberless = lambda words: [word.split("(")[0] for word in words[:3]]
-    return numberless(command) == numberless(other)
+def _is_like(process, command, parents):
+    try:
+        return _command(process) == command and _command(process.parent()) == parents
+    except (psutil.Error, AttributeError):  # it has just ended, is another user's, or has no parent
+        return False
+
+
+def _command(process):
+    """Return the command of a process without the numbers in it."""
+    return [re.sub(r"\d+", "", word) for word in process.cmdline()]
+
+
+def n_cores():
+    """Return how many cores this process may use: fewer than there are where it is pinned to some."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def environment(problem, seed, run_facts, workers=1):
@@ -74,7 +91,7 @@ def environment(problem, seed, run_facts, workers=1):
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "cpus_allowed": len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else None,
+        "cpus_allowed": n_cores(),
         "load_at_the_end": psutil.getloadavg()[0],
         "workers": workers,
         "versions": {package: _version(package) for package in PACKAGES},

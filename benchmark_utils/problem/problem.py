@@ -24,6 +24,7 @@ from benchmark_utils.problem.feasible_set import FeasibleSet
 from benchmark_utils.problem.not_built import NotBuilt
 from benchmark_utils.problem.tasks import Tasks
 from benchmark_utils.problem.variables import size_of, unflatten
+from benchmark_utils.problem.version import version_of
 
 #: Names of the splits that hold the rows of G and of F.
 LEVELS = {"inner": "train", "outer": "validation"}
@@ -109,6 +110,11 @@ class Problem:
         """What a solver may see: the same object in every repetition."""
         fields = {f.name for f in dataclasses.fields(View)} - {"rows", "device_copies"}
         return View(rows={level: self.rows(level) for level in LEVELS}, **{k: getattr(self, k) for k in fields})
+
+    @functools.cached_property
+    def version(self):
+        """Short hash over formula, rows, shapes and start (`version_of`): results of two versions do not compare."""
+        return version_of(self)
 
     def outer_value(self, xp, z, x):
         """Return F(z, x) over all validation rows, in float64, from the term itself; xp is NumPy's namespace."""

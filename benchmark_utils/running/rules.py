@@ -6,6 +6,9 @@ from typing import NamedTuple
 from benchmark_utils.backends import DEVICES, PRECISIONS
 from benchmark_utils.problem.parameters import as_number, shown
 
+#: Version of what is counted, timed, drawn, evaluated and recorded: the first two numbers of CHANGELOG.md's newest.
+VERSION = "0.2"
+
 
 class Rules(NamedTuple):
     """Where a race is run, in which precision, and when a run ends."""

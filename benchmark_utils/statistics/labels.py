@@ -3,10 +3,9 @@
 #: Prefix of the parameter columns of each part of a result's name.
 PREFIX = {"solver_name": "p_solver_", "dataset_name": "p_dataset_", "objective_name": "p_obj_"}
 
-#: Columns that say which runs a row belongs to, besides its names: runs of two seeds or machines are never averaged,
-#: nor are those that had a machine to themselves and those that shared it.
-IDENTITY = {
-    "base_seed": "seed",
+#: Columns that say on what machine a run was: those of two are never averaged, nor are those that had a machine to
+#: themselves and those that shared it.
+MACHINE = {
     "system-processor": "machine",
     "version-cuda": "cuda",
     "system-cpus": "cores",
@@ -14,6 +13,15 @@ IDENTITY = {
     "env-OMP_NUM_THREADS": "threads",
     "platform": "system",
     "objective_n_workers": "workers",
+    "objective_n_cores": "cores allowed",
+}
+
+#: Columns that say which runs a row belongs to, besides its names: runs that differ in one are never averaged.
+IDENTITY = {
+    "base_seed": "seed",
+    "objective_problem_version": "version",
+    "objective_rules_version": "rules' version",
+    **MACHINE,
 }
 
 
@@ -45,14 +53,15 @@ def short_names(df, part="solver_name"):
 def told_apart(df):
     """Return dict of column to short name of what tells runs of these results apart besides their names.
 
-    A column that tells nothing apart that those before it do not is left out.
+    A column that tells nothing apart that those before it do not is left out, as is the version of problems where
+    each data set has one.
     """
-    found, groups = {}, 1
+    found, distinct = {}, lambda columns: len(df[columns].astype(str).drop_duplicates())
     for column, name in IDENTITY.items():
         if column in df.columns:
-            finer = len(df[[*found, column]].astype(str).drop_duplicates())
-            if finer > groups:
-                found[column], groups = name, finer
+            before = [*found, *["dataset_name"] * (column == "objective_problem_version")]
+            if distinct([*before, column]) > (distinct(before) if before else 1):
+                found[column] = name
     return found
 
 
@@ -70,7 +79,7 @@ def whole_runs(df):
     if "run_date" not in df.columns or df.run_date.nunique() < 2:
         return df
     run = [*PREFIX, *(c for c in IDENTITY if c in df.columns), "idx_rep"]
-    keys = df[run].astype(str).assign(date=df.run_date.astype(str), row=df.stop_val)
+    keys = df[run].astype(object).fillna("none").astype(str).assign(date=df.run_date.astype(str), row=df.stop_val)
     starts = keys.groupby([*run, "date"])["row"].transform("min") == 0
     keys["date"] = keys["date"].where(starts, "")
     newest = keys.groupby(run)["date"].transform("max")

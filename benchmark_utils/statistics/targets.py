@@ -47,6 +47,11 @@ def runs_to_target(df, target, metric="objective_h_gap", cost="objective_n_sampl
     return out
 
 
+def offered(df, columns):
+    """Return the names in a dict of name to column whose column is known: seconds are not where machines differ."""
+    return [name for name, column in columns.items() if df[column].notna().all()]
+
+
 def expected_cost(spent, reached):
     """Return the expected cost of reaching the target by restarts until a run succeeds; infinite without a success.
 

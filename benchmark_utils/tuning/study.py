@@ -1,5 +1,6 @@
 """One Optuna study for each solver and problem: trials asked for in batches, run together, told, taken up again."""
 
+import contextlib
 import datetime
 import math
 import os
@@ -55,9 +56,12 @@ class Tuning:
         Parameters outside the search space.
     run : callable
         As `run_configurations`; tests put a made-up solver in its place.
+    alone : context manager, optional
+        Held while trials are counted and asked for: of workers that begin at once, only one may do so at a time.
     """
 
-    def __init__(self, solver_class, problem, protocol, storage, given=None, run=run_configurations):
+    def __init__(self, solver_class, problem, protocol, storage, given=None, run=run_configurations, alone=None):
+        self.alone = alone or contextlib.nullcontext()
         self.cls, self.problem, self.protocol, self.run = solver_class, problem, protocol, run
         self.given, self.space = given or {}, solver_class.search_space
         view = problem.view
@@ -88,10 +92,14 @@ class Tuning:
         report()
         self._give_up_stale_trials()
         for structure, quota in zip(self.structures, self.quotas(), strict=True):
-            if structure == self.structures[0] and not self._trials(0, structure):
-                # The start of the ranges, alone: from the second trial on the sampler knows the space.
-                self.study.enqueue_trial(self.starts)
-                self._run_batch(structure, [self._ask(0)])
+            with self.alone:
+                first = []
+                if structure == self.structures[0] and not self._trials(0, structure):
+                    # The start of the ranges, alone: from the second trial on the sampler knows the space.
+                    self.study.enqueue_trial(self.starts)
+                    first = [self._ask(0)]
+            if first:
+                self._run_batch(structure, first)
                 report()
             self.study.sampler = make_sampler(self.protocol, structure, quota)
             points = None
@@ -117,11 +125,16 @@ class Tuning:
         """Run the trials of a round and structure that no worker has begun, at points or where the sampler says."""
         batch = 16 if self.protocol.sampler == "tpe" else quota
         of_round = structure if i == 0 else None  # later rounds have one structure each
-        while (left := quota - (done := len(self._trials(i, of_round)))) > 0:
-            n = min(left, batch)
-            for point in points[done : done + n] if points else ():
-                self.study.enqueue_trial(point)
-            self._run_batch(structure, [self._ask(i) for _ in range(n)])
+        while True:
+            with self.alone:
+                done = len(self._trials(i, of_round))
+                n = min(quota - done, batch)
+                for point in points[done : done + n] if points else ():
+                    self.study.enqueue_trial(point)
+                trials = [self._ask(i) for _ in range(n)]
+            if not trials:
+                return
+            self._run_batch(structure, trials)
             report()
 
     def finalists(self):

@@ -6,6 +6,7 @@ import math
 import zlib
 
 import numpy as np
+import psutil
 import pytest
 from benchopt import run_benchmark
 from benchopt.results import read_results
@@ -17,6 +18,7 @@ from benchmark_utils.files.labels import one_hot
 from benchmark_utils.oracles.draws import DrawStreams
 from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.problem.feasible_set import Box
+from benchmark_utils.running.rules import VERSION
 from helpers import CARD
 
 COUNTS = dict(zip(ORACLES, (3, 50, 700, 11_000, 130_000, 1_700_000), strict=True))
@@ -146,6 +148,8 @@ def test_every_column_of_two_rows_that_are_close_together(feasible_set):
         row = objective.evaluate_result(**given)
         residual = row.pop("reference_residual")
         assert 0 <= residual < 1e-12
+        assert (row.pop("problem_version"), row.pop("rules_version")) == (problem.version, VERSION)
+        assert row.pop("n_cores") == len(psutil.Process().cpu_affinity())
         columns = expected(problem, **given)
         assert set(row) == set(columns)
         for name, number in columns.items():
@@ -195,7 +199,8 @@ def test_without_an_evaluator_what_is_not_known_is_nan():
     given = result(problem)
     row = objective_for(problem).evaluate_result(**given)
     unknown = {"value", "h", "inner_gap", "hypergrad_error", "hypergrad_cosine", "reference_residual"}
-    assert {name for name, number in row.items() if math.isnan(number)} == unknown
+    numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
+    assert {name for name, number in numbers.items() if math.isnan(number)} == unknown
     assert_allclose(row["outer_loss"], ByHand(problem).outer(given["z"], given["x"]), rtol=1e-12)
 
 

@@ -15,43 +15,53 @@ from benchmark_utils.statistics.final import final_results
 from benchmark_utils.statistics.labels import told_apart
 
 LOKY = [sys.executable, "-m", "joblib.externals.loky.backend.popen_loky_posix", "--process-name"]
+RUN, OTHER = ["benchopt", "run", "."], ["dask", "worker", "tcp://host:8786"]
 
 
-class Processes:
-    """psutil's processes: a parent with these children, the first of which is this process."""
+class Process:
+    """A process of psutil with a command and that of its parent."""
 
-    def __init__(self, *commands):
-        self.commands = commands
-
-    def __call__(self):
-        return self.of(0)
-
-    def of(self, i):
-        process = type("Process", (), {})()
-        process.cmdline = lambda: self.commands[i]
-        process.parent = lambda: self
-        return process
-
-    def children(self):
-        return [self.of(i) for i in range(len(self.commands))]
+    def __init__(self, command, parent):
+        self.cmdline = lambda: command
+        self.parent = lambda: parent and Process(parent, None)
 
 
-def spawned(number):
-    return [sys.executable, "-c", f"from multiprocessing.spawn import spawn_main; spawn_main(pipe_handle={number})"]
+def spawned(number, *flags):
+    what = f"from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=3, pipe_handle={number})"
+    return [sys.executable, *flags, "-c", what]
+
+
+def tracker(*flags):
+    return [sys.executable, *flags, "-c", "from multiprocessing.resource_tracker import main;main(22)"]
 
 
 @pytest.mark.parametrize(
     ("commands", "expected"),
     [
-        ([[*LOKY, "LokyProcess-1"], [*LOKY, "LokyProcess-2"], [sys.executable, "-c", "tracker(3)"]], 2),
-        ([spawned(1), spawned(2), spawned(3), [sys.executable, "-c", "tracker(3)"]], 3),
+        ([([*LOKY, "LokyProcess-1"], RUN), ([*LOKY, "LokyProcess-2"], RUN), (tracker(), RUN)], 2),
+        ([(spawned(1), RUN), (spawned(2), RUN), (spawned(3), RUN), (tracker(), RUN)], 3),
+        ([(spawned(1, "-B"), RUN), (spawned(2, "-B"), RUN), (tracker("-B"), RUN), (RUN, None)], 2),
+        ([(spawned(1), OTHER), (spawned(2), OTHER), (spawned(3), ["another", "program"])], 2),
     ],
 )
-def test_workers_are_counted_among_the_children_of_their_parent(commands, expected, monkeypatch):
+def test_workers_are_counted_among_processes_started_like_this_one(commands, expected, monkeypatch):
     assert provenance.n_workers() == 1, "this process is no worker"
     monkeypatch.setattr(multiprocessing.current_process(), "_name", "LokyProcess-1")
-    monkeypatch.setattr(psutil, "Process", Processes(*commands))
+    processes = [Process(*pair) for pair in commands]
+    monkeypatch.setattr(psutil, "Process", lambda: processes[0])
+    monkeypatch.setattr(psutil, "process_iter", lambda: processes)
     assert provenance.n_workers() == expected
+
+
+def test_jobs_of_slurm_have_cores_of_their_own_and_those_of_its_dry_run_are_counted(monkeypatch):
+    job = [sys.executable, "-u", "-m", "submitit.core._submit", "benchopt_run"]
+    start = [sys.executable, "-m", "submitit.local._local", "benchopt_run"]
+    processes = [Process(job, start), Process(job, start), Process(start, None)]
+    monkeypatch.setattr(psutil, "Process", lambda: processes[0])
+    monkeypatch.setattr(psutil, "process_iter", lambda: processes)
+    for executor, expected in (("slurm", 1), ("local", 2)):
+        monkeypatch.setenv("SUBMITIT_EXECUTOR", executor)
+        assert provenance.n_workers() == expected
 
 
 def test_a_run_that_shares_its_machine_warns_and_records_it(monkeypatch):
@@ -63,6 +73,7 @@ def test_a_run_that_shares_its_machine_warns_and_records_it(monkeypatch):
         objective.get_objective()
     row = objective.evaluate_result(**objective.get_one_result())
     assert row["n_workers"] == 2
+    assert row["n_cores"] == len(psutil.Process().cpu_affinity())
     record = json.loads(objective.save_final_results(z=None, x=None, run_facts={})["environment"])
     assert record["workers"] == 2
     assert record["cpus_allowed"] >= 1

@@ -140,7 +140,7 @@ def test_plots_draw_every_option(name):
     plot, df = helpers.load(helpers.ROOT / "plots" / f"{name}.py").Plot(), results(FIELD)
     df["p_solver_backend"] = "jax"
     options = {"dataset": ["d"], "objective": ["Bilevel"]} | {k: v for k, v in plot.options.items() if v is not ...}
-    options = {k: v for k, v in options.items() if k in plot.options}
+    options = {k: v(df) if callable(v) else v for k, v in options.items() if k in plot.options}
     for values in itertools.product(*options.values()):
         chosen = dict(zip(options, values, strict=True))
         assert plot.plot(df, **chosen)
