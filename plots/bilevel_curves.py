@@ -52,6 +52,8 @@ def quantile_curve(runs, metric, axis):
     a repetition that diverged counts as the worst from its last row on.
     """
     worst = -np.inf if metric in MORE_IS_BETTER else np.inf
+    # Loops on the host are ended in the middle of an iteration, with a second row at the count before it.
+    runs = runs.drop_duplicates(["idx_rep", "objective_n_iter"])
     table = runs.pivot(index="objective_n_iter", columns="idx_rep", values=metric)
     for rep, run in runs.groupby("idx_rep"):
         if run.objective_diverged.max():
