@@ -83,7 +83,10 @@ class Plot(BasePlot):
     def plot(self, df, dataset, objective, metric, x_axis):
         df = whole_runs(df)
         names, identity = short_names(df), told_apart(df)
-        df = df[(df.dataset_name == dataset) & (df.objective_name == objective)].fillna({c: "none" for c in identity})
+        df = df[(df.dataset_name == dataset) & (df.objective_name == objective)]
+        # Frames of results are wide: the few columns that are drawn, before they are grouped.
+        drawn = {"solver_name", "idx_rep", "objective_n_iter", "objective_diverged", metric, AXES[x_axis], *identity}
+        df = df[[c for c in df.columns if c in drawn]].fillna({c: "none" for c in identity})
         traces = []
         for (solver, *others), runs in df.groupby(["solver_name", *identity]):
             if not runs[metric].notna().any():
