@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv run lint test test-all mutants clean
+.PHONY: venv run site lint test test-all mutants clean
 
 venv: .venv/.installed
 
@@ -16,6 +16,10 @@ run: venv
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tools.guarded run . --config configs/quickstart.yml --no-display
 	$(BIN)/python -m tools.dashboard
 	$(BIN)/python -m tools.summary
+
+# The site of outputs/reference, or of the newest result: plain files in site/, which load nothing from elsewhere.
+site: venv
+	$(BIN)/python -m tools.site
 
 lint: venv
 	$(BIN)/ruff check .
