@@ -122,7 +122,8 @@ def without_jquery(text):
     """Return benchopt's list of runs as a plain table: nothing is folded away, nothing waits for a script."""
     text = re.sub(r"(?s)<script type=\"text/javascript\">(?:(?!</script>).)*\$\(function.*?</script>", "", text)
     text = re.sub(r'(<div id=subinfo\d+) style="display:none;"', r"\1", text)
-    return re.sub(r"(?s)<button data-idx=.*?</button>|<select id=select_.*?</select>|<label for=select_.*?</label>", "", text)
+    scripted = ("<button data-idx=.*?</button>", "<select id=select_.*?</select>", "<label for=select_.*?</label>")
+    return re.sub(f"(?s){'|'.join(scripted)}", "", text)
 
 
 def localise(folder):

@@ -242,7 +242,8 @@ class Site:
                 "problems": df.dataset_name.nunique(), "solvers": df.solver_name.nunique(),
             })  # fmt: skip
         dashboard.localise(folder)
-        self.write("dashboards/index.html", "dashboards.html", "Dashboards", files=rows, runs_page=f"{benchmark.name}.html")
+        runs_page = f"{benchmark.name}.html"
+        self.write("dashboards/index.html", "dashboards.html", "Dashboards", files=rows, runs_page=runs_page)
 
 
 def read(file):

@@ -91,8 +91,8 @@ class Renderer:
                 token.attrSet("loading", "lazy")
                 if not is_local(token.attrGet("src")):
                     raise SystemExit(
-                        f"the picture {token.attrGet('src')} lies outside docs/, and pages load nothing from elsewhere; "
-                        "put it beside the document."
+                        f"the picture {token.attrGet('src')} lies outside docs/, and pages load nothing from "
+                        "elsewhere; put it beside the document."
                     )
             yield token
 
