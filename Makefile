@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv run compare lint test test-all mutants clean
+.PHONY: venv run site compare lint test test-all mutants clean
 
 venv: .venv/.installed
 
@@ -20,6 +20,10 @@ run: venv
 # A solver of yours beside the reference results: make compare SOLVER=Mine; options in ARGS (docs/compare.md).
 compare: venv
 	$(BIN)/python -m tools.compare "$(SOLVER)" $(ARGS)
+
+# The site of outputs/reference, or of the newest result: plain files in site/, which load nothing from elsewhere.
+site: venv
+	$(BIN)/python -m tools.site
 
 lint: venv
 	$(BIN)/ruff check .

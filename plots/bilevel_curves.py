@@ -58,6 +58,8 @@ def quantile_curve(runs, metric, axis):
     a repetition that diverged counts as the worst from its last row on.
     """
     worst = -np.inf if metric in MORE_IS_BETTER else np.inf
+    # Loops on the host are ended in the middle of an iteration, with a second row at the count before it.
+    runs = runs.drop_duplicates(["idx_rep", "objective_n_iter"])
     table = runs.pivot(index="objective_n_iter", columns="idx_rep", values=metric)
     for rep, run in runs.groupby("idx_rep"):
         if run.objective_diverged.max():
@@ -87,7 +89,10 @@ class Plot(BasePlot):
     def plot(self, df, dataset, objective, metric, x_axis):
         df = whole_runs(df)
         names, identity = short_names(df), told_apart(df)
-        df = df[(df.dataset_name == dataset) & (df.objective_name == objective)].fillna({c: "none" for c in identity})
+        df = df[(df.dataset_name == dataset) & (df.objective_name == objective)]
+        # Frames of results are wide: the few columns that are drawn, before they are grouped.
+        drawn = {"solver_name", "idx_rep", "objective_n_iter", "objective_diverged", metric, AXES[x_axis], *identity}
+        df = df[[c for c in df.columns if c in drawn]].fillna({c: "none" for c in identity})
         traces = []
         for (solver, *others), runs in df.groupby(["solver_name", *identity]):
             if not runs[metric].notna().any():

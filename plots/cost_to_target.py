@@ -1,6 +1,6 @@
 from benchopt import BasePlot
 
-from benchmark_utils.statistics.comparison import leaderboard, readable
+from benchmark_utils.statistics.comparison import SHOWN, leaderboard, readable
 from benchmark_utils.statistics.targets import COSTS, METRICS, offered
 
 #: What the page offers; `comparison.leaderboard` takes any target.
@@ -18,15 +18,13 @@ class Plot(BasePlot):
     }  # fmt: skip
 
     def plot(self, df, dataset, objective, metric, target, cost):
-        return self._table(df, dataset, objective, metric, target, cost).to_numpy().tolist()
+        chosen = df[(df.dataset_name == dataset) & (df.objective_name == objective)]
+        board = leaderboard(chosen, float(target), METRICS[metric], COSTS[cost])
+        return readable(board, chosen).to_numpy().tolist()
 
     def get_metadata(self, df, dataset, objective, metric, target, cost):
         return {
             "title": f"{dataset}<br>{objective}<br>{cost} until {metric} ≤ {target}, with 95 % intervals "
             "(bootstrap over repetitions); a run that never gets there costs infinitely much",
-            "columns": list(self._table(df, dataset, objective, metric, target, cost).columns),
+            "columns": list(SHOWN),
         }
-
-    def _table(self, df, dataset, objective, metric, target, cost):
-        chosen = df[(df.dataset_name == dataset) & (df.objective_name == objective)]
-        return readable(leaderboard(chosen, float(target), METRICS[metric], COSTS[cost]), chosen)

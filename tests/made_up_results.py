@@ -49,3 +49,27 @@ def result_file(path, field=FIELD, **columns):
     final = dict(z=np.ones(3), x=np.ones(2), environment=json.dumps(RECORD))
     df["final_results"] = [final if end else None for end in last]
     return save_results(df, path)
+
+
+#: Twelve configurations on one problem, more than a figure shows at first; the first four on a second problem too.
+SITE_SOLVERS = [f"{method}[backend={backend}]" for method in ("SOBA", "SABA") for backend in ("jax", "torch")]
+SITE_SOLVERS += [f"method {k}[backend=torch]" for k in range(8)]
+SITE_PROBLEMS = {"breast_cancer[seed=0]": SITE_SOLVERS, "simulated[d=2]": SITE_SOLVERS[:4]}
+
+
+def of_a_site():
+    """Return made-up results: solver k takes k + 1 times the samples of the first; h* is known on one problem.
+
+    Only SOBA has two repetitions: intervals are what takes time.
+    """
+    curves = {
+        (dataset, solver, rep): [(1.0, 0), (1e-3, 10 * (k + 1) + rep), (1e-7, 40 * (k + 1) + rep)]
+        for dataset, solvers in SITE_PROBLEMS.items()
+        for k, solver in enumerate(solvers)
+        for rep in range(2 if k < 2 else 1)
+    }
+    df = results(curves, objective_compile_time=0.0, objective_diverged=0, run_date="2026-01-02T03:04")
+    df["objective_hypergrad_error"] = 0.5 * df.objective_value
+    df["p_solver_backend"] = df.solver_name.str.extract(r"backend=([\w-]+)")
+    df.loc[df.dataset_name.str.startswith("breast"), "objective_h_gap"] = float("nan")
+    return df

@@ -11,6 +11,9 @@ from benchmark_utils.statistics.targets import names_of, runs_to_target, table
 #: Targets on h − h* that are offered, from coarse to fine.
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
+#: Columns of a leaderboard that is ready to be shown.
+SHOWN = ("solver", "reached", "expected", "median", "rank")
+
 
 def cases_of(runs):
     """Return the column of cases of `runs_to_target`: what solvers are compared on, data set, rules and identity."""
@@ -69,4 +72,4 @@ def readable(board, df):
     for name in ("expected", "median", "rank"):
         values = zip(board[name], board[f"{name}_low"], board[f"{name}_high"], strict=True)
         columns[name] = [text(value) + span(low, high) for value, low, high in values]
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns)[list(SHOWN)]

@@ -1,5 +1,7 @@
 """Short names of data sets, rules and solvers for legends and tables, and what runs may be averaged."""
 
+import numpy as np
+
 #: Prefix of the parameter columns of each part of a result's name.
 PREFIX = {"solver_name": "p_solver_", "dataset_name": "p_dataset_", "objective_name": "p_obj_"}
 
@@ -38,15 +40,18 @@ def short_names(df, part="solver_name"):
     """
     prefix = PREFIX[part]
     columns = [c for c in df.columns if c.startswith(prefix) and c != "p_solver_backend"]
-    rows = df.drop_duplicates(part)
+    # Frames of results are wide: the few columns that are looked at, before anything is copied.
+    rows = df.loc[~df[part].duplicated(), [part, *columns, *df.columns.intersection(["p_solver_backend"])]]
+    values = {c: rows[c].astype(str).to_numpy() for c in rows.columns}
+    bases = rows[part].str.split("[").str[0].to_numpy()
     labels = {}
-    for base, group in rows.groupby(rows[part].str.split("[").str[0], sort=False):
-        varying = [c for c in columns if group[c].astype(str).nunique() > 1]
-        for _, row in group.iterrows():
-            shown = part == "solver_name" and "p_solver_backend" in rows.columns
-            parts = [str(row["p_solver_backend"])] if shown else []
-            parts += [f"{c.removeprefix(prefix)}={row[c]}" for c in varying]
-            labels[row[part]] = f"{base} ({', '.join(parts)})" if parts else base
+    for base in dict.fromkeys(bases):
+        group = np.flatnonzero(bases == base)
+        varying = [c for c in columns if len(set(values[c][group])) > 1]
+        for i in group:
+            parts = [values["p_solver_backend"][i]] if part == "solver_name" and "p_solver_backend" in values else []
+            parts += [f"{c.removeprefix(prefix)}={values[c][i]}" for c in varying]
+            labels[values[part][i]] = f"{base} ({', '.join(parts)})" if parts else base
     return {name: label if list(labels.values()).count(label) == 1 else name for name, label in labels.items()}
 
 

@@ -55,6 +55,13 @@ def test_diverged_repetitions_count_as_infinite_and_are_not_dropped():
     assert trace["y"] == [10, 5, 4, 3], "the median of (2, inf, 4) is 4"
 
 
+def test_a_run_that_ended_in_the_middle_of_an_iteration_is_drawn_up_to_the_last_whole_one():
+    df = results([[8, 4, 2, 1], [10, 5, 3, 2]])
+    df.loc[df.stop_val == 3, "objective_n_iter"] = 2  # as loops on the host record it
+    (trace,) = PLOT.Plot().plot(df, "d", "o", "objective_value", "Oracle samples")
+    assert (trace["x"], trace["y"]) == ([0, 64, 128], [9, 4.5, 2.5])
+
+
 def test_labels_tell_configurations_apart_and_nothing_else():
     df = pd.concat([
         results([[1]]),
