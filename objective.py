@@ -120,7 +120,7 @@ class Objective(NumericParameters, BaseObjective):
 
     def _row(
         self, z, x, d_x, x_before, counts, n_iter, seconds, compile_time, diverged, hyper_parameters, run_facts,
-        taken=None,
+        peak_memory=math.nan, taken=None,
     ):  # fmt: skip
         finite = (z is None or np.isfinite(z).all()) and np.isfinite(x).all()
         nothing = dict.fromkeys(("value", "h", "inner_gap"), math.nan)
@@ -136,6 +136,7 @@ class Objective(NumericParameters, BaseObjective):
             spent_samples=n_samples / rules.max_samples,
             spent_seconds=float(seconds) / rules.max_seconds,
             compile_time=float(compile_time),
+            peak_memory=float(peak_memory),
             diverged=int(diverged or not finite),
             problem_version=self.problem.version,
             rules_version=VERSION,

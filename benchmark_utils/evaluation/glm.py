@@ -117,7 +117,8 @@ class GLMEvaluator:
         """Return v*(z, x) = -H^{-1} grad_z F at any flat z, shape (p,), from the `Solution` ``start`` at this x."""
         z, x = np.reshape(z, self.shape), np.asarray(x, np.float64)
         v, frozen = (None, None) if start is None else (start.v.reshape(self.shape)[self.used], start.frozen)
-        return self._adjoint(z, self.A @ z[self.used], self.row_weights(x), self.penalty_diagonal(x), v, frozen)[0].ravel()
+        u, w, q = self.A @ z[self.used], self.row_weights(x), self.penalty_diagonal(x)
+        return self._adjoint(z, u, w, q, v, frozen)[0].ravel()
 
     def direction(self, z, v, x):
         """Return C v + grad_x F at any flat z and v, shape (d,); F does not depend on x here."""

@@ -102,7 +102,7 @@ class SmoothEvaluator:
         return Solution(z, v, h, gradient, residual)
 
     def adjoint(self, z, x, start=None):
-        """Return v*(z, x) = -H^{-1} grad_z F at any flat z, from the `Solution` ``start``; NaN where H is not convex."""
+        """Return v*(z, x) = -H^{-1} grad_z F at any flat z, from a `Solution`; NaN where H is not positive."""
         v = self._adjoint(z, x, start)
         F_z = self._ask("outer_grad_z", z, x)
         left = np.linalg.norm(self._ask("hvp", z, x, v) + F_z)

@@ -37,7 +37,7 @@ class NextDirection:
         program, bk, carry = self.program, self.program.bk, run_state.carry
         if bk.eager:  # tables are written in place there
             carry = bk.tree_map(lambda a: bk.from_host(bk.to_host(a)), carry)
-        draws = bk.pack_draws(program.draws_type(**run_state.draws.peek(1)), program.length)
+        draws = bk.pack_draws(program.draws_type(**run_state.draws.peek(1)), 1)
         arguments = carry, program.hp, program.data, draws
         if self._compiled is None:
             self._compiled, _ = bk.compile_once(self._listened, *arguments)

@@ -145,6 +145,7 @@ class BackendSolver(NumericParameters, BaseSolver):
         self.rules = self.program.rules = rules
         self.journal = journal
         self.program.place(z0, x0, seed)
+        memory.forget_peak()
 
     def release(self):
         """Free what the runs have left: programs, arrays, rows. benchopt keeps its solvers until all have run."""
@@ -207,6 +208,7 @@ class BackendSolver(NumericParameters, BaseSolver):
             diverged=state.diverged,
             hyper_parameters={name: float(getattr(self, name)) for name in hyper_parameter_names(type(self))},
             run_facts=self.program.describe(),
+            peak_memory=memory.peak_memory(self.bk),
         )
         if self.rules.diagnose:
             result["taken"] = self.program.next_direction(state)

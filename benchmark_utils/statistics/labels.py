@@ -36,6 +36,22 @@ def short_names(df, part="solver_name"):
         Results of benchopt, with the column ``part`` and those of its parameters, named by `PREFIX`.
     part : {"solver_name", "dataset_name", "objective_name"}
     """
+    labels = _labels(df, part, part == "solver_name" and "p_solver_backend" in df.columns)
+    return {name: label if list(labels.values()).count(label) == 1 else name for name, label in labels.items()}
+
+
+def methods(df):
+    """Return dict of a solver's full name to a label without its backend, the same for one method on two backends.
+
+    Parameters
+    ----------
+    df : pandas.DataFrame
+        Results of benchopt.
+    """
+    return _labels(df, "solver_name", False)
+
+
+def _labels(df, part, with_backend):
     prefix = PREFIX[part]
     columns = [c for c in df.columns if c.startswith(prefix) and c != "p_solver_backend"]
     rows = df.drop_duplicates(part)
@@ -43,11 +59,10 @@ def short_names(df, part="solver_name"):
     for base, group in rows.groupby(rows[part].str.split("[").str[0], sort=False):
         varying = [c for c in columns if group[c].astype(str).nunique() > 1]
         for _, row in group.iterrows():
-            shown = part == "solver_name" and "p_solver_backend" in rows.columns
-            parts = [str(row["p_solver_backend"])] if shown else []
+            parts = [str(row["p_solver_backend"])] if with_backend else []
             parts += [f"{c.removeprefix(prefix)}={row[c]}" for c in varying]
             labels[row[part]] = f"{base} ({', '.join(parts)})" if parts else base
-    return {name: label if list(labels.values()).count(label) == 1 else name for name, label in labels.items()}
+    return labels
 
 
 def told_apart(df):
