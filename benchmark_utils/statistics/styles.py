@@ -3,13 +3,15 @@
 from benchmark_utils.statistics.labels import methods, told_apart
 
 #: matplotlib's ten, then each time the colour that differs most (in CIELAB) from those before it, on white; the least
-#: distance of any two is 27.
+#: distance of any two is 22.
 COLOURS = (
     "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
     "#0000ff", "#ff1fff", "#1f3d00", "#2914a3", "#f5b87a", "#ff007a", "#a3cc8f", "#700047", "#00e000", "#856600",
     "#c2c2f5", "#ff8585", "#007aff", "#a300a3", "#00e0a3", "#3d3352", "#00855c", "#700a00", "#a366ff", "#ffb800",
     "#004747", "#003385", "#ebb8b8", "#ff00b8", "#8fd60a", "#c26633", "#990aeb", "#5c7a14", "#b82952", "#0047ff",
-    "#ff7aff", "#5c0a70", "#998f5c", "#ff0000", "#523300", "#52c2ff", "#b8007a", "#995c85",
+    "#ff7aff", "#5c0a70", "#998f5c", "#ff0000", "#523300", "#52c2ff", "#b8007a", "#995c85", "#00e066", "#7aa3ff",
+    "#99d666", "#99ccc2", "#cc850a", "#ccc266", "#338585", "#e0adff", "#525c3d", "#ff6699", "#eb8fad", "#47c2a3",
+    "#8585ad", "#00701f", "#ff4766", "#70a300",
 )  # fmt: skip
 
 #: Backend -> (dash of matplotlib, marker of plotly). benchopt's pages draw markers and no dashes.

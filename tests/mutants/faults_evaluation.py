@@ -6,7 +6,7 @@ OBJECTIVE = "objective.py"
 CLASSIFICATION = "benchmark_utils/builders/classification.py"
 EVALUATOR = "benchmark_utils/evaluation/glm.py"
 SUMMARY = "benchmark_utils/statistics/table.py"
-CURVES = "plots/bilevel_curves.py"
+CURVES = "benchmark_utils/statistics/curves.py"
 
 COLUMNS = "tests/core/test_objective_columns.py -k 'close_together or box_matters'"
 OF_CLASSES = "tests/core/test_objective_columns.py -k classification"
