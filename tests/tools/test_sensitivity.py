@@ -45,6 +45,7 @@ def test_many_trials_are_no_trouble():
 def test_the_start_of_the_ranges_comes_first():
     first, others = 2.5, [3.0, 1.0, 2.0]
     assert best_after(first, others, 1) == (2.5,) * 4
+    assert best_after(first, others, 2)[0] == pytest.approx((2.5 + 1 + 2) / 3)
     orders = [min(first, *order[:2]) for order in itertools.permutations(others)]
     assert best_after(first, others, 3)[0] == pytest.approx(np.mean(orders))
     assert best_after(first, others, 4) == (1.0,) * 4
