@@ -82,6 +82,8 @@ def draw(figure, traces, labels):
     x = every("x")
     if (x > 0).any():
         axes.set_xscale("symlog", linthresh=x[x > 0].min())
+    if (x >= 0).all():
+        axes.set_xlim(left=0)
     axes.set_xlabel(labels["xlabel"])
     axes.set_ylabel(labels["ylabel"])
     axes.legend(fontsize="small")

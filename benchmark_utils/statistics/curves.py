@@ -39,6 +39,8 @@ def quantile_curve(runs, metric, axis):
     Repetitions line up on the outer iteration count; a count is drawn when every repetition has a row there, where
     a repetition that diverged counts as the worst from its last row on.
     """
+    # A loop on the host that is ended inside an iteration has two rows at its last whole one; the first is drawn.
+    runs = runs.sort_values(axis, kind="stable").drop_duplicates(["idx_rep", "objective_n_iter"])
     worst = -np.inf if metric in MORE_IS_BETTER else np.inf
     table = runs.pivot(index="objective_n_iter", columns="idx_rep", values=metric)
     for rep, run in runs.groupby("idx_rep"):
