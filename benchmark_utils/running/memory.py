@@ -65,7 +65,7 @@ def forget_peak():
     """Let the peak of this process's resident memory begin anew, where the system allows it (Linux)."""
     with contextlib.suppress(OSError):
         if sys.platform == "linux":
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def peak_memory(bk):
@@ -82,7 +82,7 @@ def peak_memory(bk):
     if of_device is not None:
         return int(of_device)
     with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM"):  # kB
                 return 1024 * int(line.split()[1])
     info = psutil.Process().memory_info()

@@ -126,8 +126,7 @@ def parts_of(solver, state):
 KINDS = [(name, "torch") for name in (
     "soba", "amigo", "stocbio", "aid_cg", "fsla", "saba", "bsgm", "spaba", "sustain", "vrbo",
 )] + [
-    ("soba", "jax"), ("bsgm", "jax"),
-    *(pytest.param(name, "jax", marks=pytest.mark.slow) for name in ("saba", "spaba", "fsla")),
+    ("bsgm", "jax"), *(pytest.param(name, "jax", marks=pytest.mark.slow) for name in ("soba", "saba", "spaba", "fsla")),
 ]  # fmt: skip
 
 
