@@ -8,6 +8,7 @@ from benchopt import BaseObjective
 from benchopt.stopping_criterion import NoCriterion
 from threadpoolctl import threadpool_limits
 
+from benchmark_utils.evaluation.split import split
 from benchmark_utils.files.provenance import environment, n_cores, n_workers
 from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.problem.namespace import xp
@@ -35,6 +36,8 @@ class Objective(NumericParameters, BaseObjective):
         Solver time after which a run ends (seconds; compilation and evaluation excluded).
     max_samples : float
         Samples of the ledger after which a run ends, all oracles together.
+    diagnose : {False, True}
+        Whether each row says where the error of the outer direction comes from (docs/statistics.md); rows take longer.
     """
 
     name = "Bilevel"
@@ -42,7 +45,10 @@ class Objective(NumericParameters, BaseObjective):
     requirements = [
         "numpy", "scipy", "scikit-learn", "threadpoolctl", "pip::array-api-compat", "psutil", "pyyaml",
     ]  # fmt: skip
-    parameters = {"device": ["auto"], "precision": ["float32"], "max_seconds": [5.0], "max_samples": [math.inf]}
+    parameters = {
+        "device": ["auto"], "precision": ["float32"], "max_seconds": [5.0], "max_samples": [math.inf],
+        "diagnose": [False],
+    }  # fmt: skip
     sampling_strategy = "callback"
     stopping_criterion = NoCriterion()
     test_config = {"dataset": {"name": "simulated"}, "max_seconds": 1.0}
@@ -50,8 +56,7 @@ class Objective(NumericParameters, BaseObjective):
     workers = 1
 
     def _rules(self):
-        names = ("device", "precision", "max_seconds", "max_samples")
-        return Rules.read(**{name: getattr(self, name) for name in names})
+        return Rules.read(**{name: getattr(self, name) for name in self.parameters})
 
     def skip(self, problem, reason=None):
         """Skip a data set that could not be had or cannot be used, or rules that cannot be right."""
@@ -113,10 +118,13 @@ class Objective(NumericParameters, BaseObjective):
             self.journal.record(row, clock, saved, self._last)
         return row
 
-    def _row(self, z, x, d_x, x_before, counts, n_iter, seconds, compile_time, diverged, hyper_parameters, run_facts):
+    def _row(
+        self, z, x, d_x, x_before, counts, n_iter, seconds, compile_time, diverged, hyper_parameters, run_facts,
+        peak_memory=math.nan, taken=None,
+    ):  # fmt: skip
         finite = (z is None or np.isfinite(z).all()) and np.isfinite(x).all()
         nothing = dict.fromkeys(("value", "h", "inner_gap"), math.nan)
-        row = self._metrics(z, x, d_x, x_before, n_iter) if finite else nothing
+        row = self._metrics(z, x, d_x, x_before, n_iter, taken) if finite else nothing
         row |= {f"n_{name}": int(counts[name]) for name in ORACLES}
         row |= {f"hp_{name}": value for name, value in hyper_parameters.items()}
         rules, n_samples = self._rules(), sum(counts.values())
@@ -128,12 +136,13 @@ class Objective(NumericParameters, BaseObjective):
             spent_samples=n_samples / rules.max_samples,
             spent_seconds=float(seconds) / rules.max_seconds,
             compile_time=float(compile_time),
+            peak_memory=float(peak_memory),
             diverged=int(diverged or not finite),
             problem_version=self.problem.version,
             rules_version=VERSION,
         )
 
-    def _metrics(self, z, x, d_x, x_before, n_iter):
+    def _metrics(self, z, x, d_x, x_before, n_iter, taken):
         names = ("value", "h", "inner_gap", "outer_loss", "hypergrad_error", "hypergrad_cosine", "reference_residual")
         row, problem, solution = dict.fromkeys(names, math.nan), self.problem, None
         with np.errstate(all="ignore"):  # a run on its way to divergence overflows here, and the row says so
@@ -151,6 +160,9 @@ class Objective(NumericParameters, BaseObjective):
                 if n_iter > 0:  # no direction has been used at the start
                     exact = solution if np.array_equal(x, x_before) else self._solve(x_before, keep=False)
                     row["hypergrad_error"], row["hypergrad_cosine"] = compare(d_x, exact.gradient)
+                if taken is not None:
+                    parts = split(problem.evaluator, x, solution.gradient, **taken, start=solution)
+                    row |= {f"direction_{name}": value for name, value in parts.items()}
             elif z is not None:
                 row["outer_loss"] = problem.outer_value(xp, z, x)
             if problem.metrics is not None and not (z is None and solution is None):

@@ -2,6 +2,7 @@ from benchopt import BasePlot
 
 from benchmark_utils.statistics.comparison import TARGETS, costs_by_case, profile_curves
 from benchmark_utils.statistics.labels import short_names
+from benchmark_utils.statistics.styles import styles
 from benchmark_utils.statistics.targets import COSTS, METRICS, offered, runs_to_target
 
 
@@ -13,7 +14,7 @@ class Plot(BasePlot):
     options = {"metric": list(METRICS), "cost": lambda df: offered(df, COSTS)}
 
     def plot(self, df, metric, cost):
-        names = short_names(df)
+        names, style = short_names(df), styles(df, by_run=False)
         solvers, steps, shares = profile_curves(df, TARGETS, METRICS[metric], COSTS[cost])
         out = []
         for solver, share in zip(solvers, shares, strict=True):
@@ -25,7 +26,7 @@ class Plot(BasePlot):
                     ys.append(float(share[k - 1]))
                 xs.append(float(tau))
                 ys.append(float(y))
-            out.append(dict(x=xs, y=ys, label=label, **self.get_style(label)))
+            out.append(dict(x=xs, y=ys, label=label, **style(solver)))
         return out
 
     def get_metadata(self, df, metric, cost):

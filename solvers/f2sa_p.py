@@ -86,6 +86,7 @@ class Solver(BilevelSolver):
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
+    direction_at = ()  # it belongs to the points y^j
     deterministic = {
         "limit": "the zero of the finite difference of grad l_nu, O(nu^order) away from argmin h; see "
         "tests/contract/test_deterministic_limits.py",

@@ -80,6 +80,7 @@ class Solver(BilevelSolver):
         "step_size": Log(1e-4, 1e3, start=0.05),
         "outer_ratio": Log(1e-6, 1e3, start=0.1),
     }
+    direction_at = ("z",)  # the cross product takes grad_z G
     deterministic = {
         "limit": "at a fixed penalty gamma the limit is the minimiser of F + gamma ‖grad_z G‖^2, "
         "O(1 / gamma) away; see tests/test_deterministic_limits.py",

@@ -83,6 +83,7 @@ class Solver(BilevelSolver):
         "step_size": Log(1e-4, 1e3, start="1/L"),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
+    direction_at = ("z",)  # the cross products are those of the steps
     deterministic = {
         "limit": "exact",
         "step_size": 0.9,

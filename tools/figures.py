@@ -17,15 +17,17 @@ from benchopt.benchmark import Benchmark
 from benchopt.results import read_results
 
 from benchmark_utils.files.whole import replacing
+from benchmark_utils.statistics.curves import AXES
 from benchmark_utils.statistics.labels import short_names
+from benchmark_utils.statistics.styles import colour
 from tools import write_utf8
 from tools.summary import OUTPUTS, newest
 
 ROOT = Path(__file__).parents[1]
 FORMATS = ("pdf", "svg", "png")
 
-#: What plots/bilevel_curves.py draws against.
-AXES = ("Oracle samples", "Seconds", "Outer iterations")
+#: Of matplotlib: text stays text.
+SETTINGS = {"pdf.fonttype": 42, "svg.fonttype": "none", "font.size": 9}
 
 #: Longest name of a file, without its ending.
 LONGEST = 150
@@ -62,13 +64,15 @@ def draw(figure, traces, labels):
     ----------
     figure : matplotlib.figure.Figure
     traces : list of dict
-        With x, y, label, and y_low and y_high where there are repetitions.
+        With x, y, label, y_low and y_high where there are repetitions, and color and dash of `styles` where they have
+        them; an empty dash leaves points alone.
     labels : dict
         "xlabel" and "ylabel".
     """
     axes = figure.subplots()
     for k, trace in enumerate(traces):
-        style = dict(color=f"C{k % 10}", linestyle=("-", "--", ":", "-.")[k // 10 % 4])
+        style = dict(color=trace.get("color", colour(k)), linestyle=trace.get("dash", "-"))
+        style["marker"] = "" if style["linestyle"] else "."  # points alone
         axes.plot(trace["x"], trace["y"], label=trace["label"], **style)
         if "y_low" in trace:
             axes.fill_between(trace["x"], trace["y_low"], trace["y_high"], color=style["color"], alpha=0.2, lw=0)
@@ -78,6 +82,8 @@ def draw(figure, traces, labels):
     x = every("x")
     if (x > 0).any():
         axes.set_xscale("symlog", linthresh=x[x > 0].min())
+    if (x >= 0).all():
+        axes.set_xlim(left=0)
     axes.set_xlabel(labels["xlabel"])
     axes.set_ylabel(labels["ylabel"])
     axes.legend(fontsize="small")
@@ -112,7 +118,6 @@ def write(df, folder, stem, metrics=None, x_axis="Oracle samples", form="pdf"):
         raise SystemExit(f"there is no column {', '.join(unknown)}; choose among {', '.join(offered)}.")
     names = {part: short_names(df, part) for part in ("dataset_name", "objective_name")}
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {"pdf.fonttype": 42, "svg.fonttype": "none", "font.size": 9}
     for (dataset, rules), _ in df.groupby(["dataset_name", "objective_name"]):
         for metric in metrics or default_metrics(df):
             traces = plot.plot(df, dataset=dataset, objective=rules, metric=metric, x_axis=x_axis)
@@ -121,7 +126,7 @@ def write(df, folder, stem, metrics=None, x_axis="Oracle samples", form="pdf"):
             labels = plot.get_metadata(df, dataset=dataset, objective=rules, metric=metric, x_axis=x_axis)
             parts = (stem, names["dataset_name"][dataset], names["objective_name"][rules])
             path = folder / f"{file_name(*parts, metric.removeprefix('objective_'), x_axis.lower())}.{form}"
-            with matplotlib.rc_context(settings):
+            with matplotlib.rc_context(SETTINGS):
                 figure = matplotlib.figure.Figure(figsize=(5, 3.5))
                 draw(figure, traces, labels)
                 with replacing(path) as beside:

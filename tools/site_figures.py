@@ -1,15 +1,14 @@
 """The figures of the site, by plotly: one colour for each method, one dash for each backend."""
 
-import colorsys
 import json
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.colors import qualitative
 
 from benchmark_utils.statistics.comparison import TARGETS, profile_curves
 from benchmark_utils.statistics.labels import short_names
 from benchmark_utils.statistics.overall import field, where_known
+from benchmark_utils.statistics.styles import colour as palette
 from benchmark_utils.statistics.targets import COSTS
 from tools.figures import curves_plot, default_metrics
 from tools.site_tables import base, key, known_metrics
@@ -30,22 +29,10 @@ METRICS_DRAWN = (
 SHOWN_AT_FIRST = 10
 
 
-def colours(methods):
-    """Return dict of method to colour: ten that are easily told apart, then hues by the golden angle."""
-    out = {}
-    for k, method in enumerate(methods):
-        if k < len(qualitative.T10):
-            out[method] = qualitative.T10[k]
-        else:
-            rgb = colorsys.hls_to_rgb(k * 0.618034 % 1, (0.38, 0.55)[k % 2], 0.65)
-            out[method] = "#" + "".join(f"{round(255 * c):02x}" for c in rgb)
-    return out
-
-
 def styles(df):
     """Return dict of full solver name to its colour, dash and marker, the same on all pages."""
     rows = df.drop_duplicates("solver_name").sort_values("solver_name", kind="stable")
-    colour = colours(list(dict.fromkeys(map(base, rows.solver_name))))
+    colour = {method: palette(k) for k, method in enumerate(dict.fromkeys(map(base, rows.solver_name)))}
     out, seen = {}, {}
     for name in rows.solver_name:
         backend = backend_of(name)

@@ -107,14 +107,31 @@ class GLMEvaluator:
         z, u, gradient, frozen = self._newton(w, q, z, frozen)
         z_all = np.zeros(self.shape)
         z_all[self.used] = z
-        outer_gradient = self.outer_gradient(z_all)
-        v, frozen = self._solve_system(u, w, q, -outer_gradient[self.used], v, self.adjoint_tolerance, frozen)
-        v_all = -outer_gradient / q_all  # H is the penalty on features that no row of G has
-        v_all[self.used] = v
-        h = self.outer_value(z_all) + float(np.sum(v * gradient))
+        v_all, frozen = self._adjoint(z_all, u, w, q_all, v, frozen)
+        h = self.outer_value(z_all) + float(np.sum(v_all[self.used] * gradient))
         return Solution(
-            z_all.ravel(), v_all.ravel(), h, self._cross(x, z, u, v), float(np.linalg.norm(gradient)), frozen
+            z_all.ravel(), v_all.ravel(), h, self._cross(x, z_all, u, v_all), float(np.linalg.norm(gradient)), frozen
         )
+
+    def adjoint(self, z, x, start=None):
+        """Return v*(z, x) = -H^{-1} grad_z F at any flat z, shape (p,), from the `Solution` ``start`` at this x."""
+        z, x = np.reshape(z, self.shape), np.asarray(x, np.float64)
+        v, frozen = (None, None) if start is None else (start.v.reshape(self.shape)[self.used], start.frozen)
+        u, w, q = self.A @ z[self.used], self.row_weights(x), self.penalty_diagonal(x)
+        return self._adjoint(z, u, w, q, v, frozen)[0].ravel()
+
+    def direction(self, z, v, x):
+        """Return C v + grad_x F at any flat z and v, shape (d,); F does not depend on x here."""
+        z, v = np.reshape(z, self.shape), np.reshape(v, self.shape)
+        return self._cross(np.asarray(x, np.float64), z, self.A @ z[self.used], v)
+
+    def _adjoint(self, z, u, w, q, v, frozen):
+        """Return (v* at z and its predictions u, preconditioner) from a start v on the used features."""
+        b = -self.outer_gradient(z)
+        v, frozen = self._solve_system(u, w, q[self.used], b[self.used], v, self.adjoint_tolerance, frozen)
+        v_all = b / q  # H is the penalty on features that no row of G has
+        v_all[self.used] = v
+        return v_all, frozen
 
     def _newton(self, w, q, z, frozen, max_steps=60):
         """Return (z, predictions u, grad_z G, preconditioner) at z*, from z."""
@@ -160,11 +177,9 @@ class GLMEvaluator:
         """Return C v, shape (d,)."""
         if self.inner.weighted:
             s = xp.sigmoid(x)
-            along = self.loss.gradient(xp, u, self.y) * (self.A @ v)
+            along = self.loss.gradient(xp, u, self.y) * (self.A @ v[self.used])
             return s * (1 - s) * (along.sum(axis=1) if along.ndim == 2 else along) / self.A.shape[0]
-        z_all, v_all = np.zeros(self.shape), np.zeros(self.shape)
-        z_all[self.used], v_all[self.used] = z, v
-        of_penalty = self.inner.penalty_term.cross(xp, z_all, x, v_all)
+        of_penalty = self.inner.penalty_term.cross(xp, z, x, v)
         return np.zeros_like(x) if of_penalty is None else of_penalty
 
 

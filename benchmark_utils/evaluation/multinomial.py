@@ -138,25 +138,37 @@ class MultinomialEvaluator:
 
     def solve(self, x, start=None):
         """Return the `Solution` at a flat x, warm-started from the `Solution` ``start``."""
-        shaped, rows = self._shaped(x), self.inner_rows
-        regressions, table, residual = self._minimise(shaped, rows, None if start is None else start.z)
-        z = self._of_term(table)
-        of_outer = self.outer.derivatives(
-            xp,
-            {"value", "grad_z", "grad_x"},
-            z,
-            shaped,
-            None,
-            self.outer_rows,
-            _weights(self.outer_rows),
-        )
+        shaped = self._shaped(x)
+        regressions, table, residual = self._minimise(shaped, self.inner_rows, None if start is None else start.z)
+        of_outer = self._of_outer(table, shaped)
         v = regressions.solve_systems(table, -of_outer["grad_z"].reshape(table.shape))
-        cross = self.inner.derivatives(xp, {"cross"}, z, shaped, self._of_term(v), rows, _weights(rows))["cross"]
         correction = np.sum(v * regressions.gradients(table)) / len(table)
-        gradient = flatten(xp, cross) + flatten(xp, of_outer["grad_x"])
+        gradient = self._direction(table, v, shaped, of_outer)
         shape = (len(table), -1) if self.tasks else (-1,)
         h = float(of_outer["value"] + correction)
         return Solution(table.reshape(shape), v.reshape(shape), h, gradient, float(residual.max()))
+
+    def adjoint(self, z, x, start=None):
+        """Return v*(z, x) = -H^{-1} grad_z F at any flat z, shape of z; ``start`` is not needed."""
+        del start
+        shaped, table = self._shaped(x), np.reshape(z, (-1, *self.inner_shape))
+        regressions = self._regressions(shaped, self.inner_rows)
+        outer_gradient = self._of_outer(table, shaped)["grad_z"].reshape(table.shape)
+        return regressions.solve_systems(table, -outer_gradient).reshape(np.shape(z))
+
+    def direction(self, z, v, x):
+        """Return C v + grad_x F at any flat z and v, shape (d,)."""
+        shaped, (table, v) = self._shaped(x), (np.reshape(a, (-1, *self.inner_shape)) for a in (z, v))
+        return self._direction(table, v, shaped, self._of_outer(table, shaped))
+
+    def _of_outer(self, table, shaped):
+        want, rows = {"value", "grad_z", "grad_x"}, self.outer_rows
+        return self.outer.derivatives(xp, want, self._of_term(table), shaped, None, rows, _weights(rows))
+
+    def _direction(self, table, v, shaped, of_outer):
+        z, v, rows = self._of_term(table), self._of_term(v), self.inner_rows
+        cross = self.inner.derivatives(xp, {"cross"}, z, shaped, v, rows, _weights(rows))["cross"]
+        return flatten(xp, cross) + flatten(xp, of_outer["grad_x"])
 
     def outer_value(self, z, x):
         """Return F at z, shaped as that of a `Solution` or flat, and a flat x."""
@@ -169,13 +181,16 @@ class MultinomialEvaluator:
         return self._minimise(self._shaped(x), _numbered(rows), None)[1]
 
     def _minimise(self, shaped, rows, start):
+        regressions = self._regressions(shaped, rows)
+        z = np.zeros((len(regressions.features), *self.inner_shape)) if start is None else start
+        z, residual = regressions.minimise(z.reshape(-1, *self.inner_shape), self.tolerance)
+        return regressions, z, residual
+
+    def _regressions(self, shaped, rows):
         features, targets = self.inner.features(xp, shaped, rows), rows["targets"]
         if not self.tasks:
             features, targets = features[None], targets[None]
-        regressions = Regressions(features, targets, self.ridge)
-        z = np.zeros((len(features), *self.inner_shape)) if start is None else start
-        z, residual = regressions.minimise(z.reshape(-1, *self.inner_shape), self.tolerance)
-        return regressions, z, residual
+        return Regressions(features, targets, self.ridge)
 
     def _of_term(self, table):
         """Return z as terms take it."""

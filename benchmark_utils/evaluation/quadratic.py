@@ -29,11 +29,18 @@ class QuadraticEvaluator:
         """Return the exact `Solution` at x; ``start`` is not needed."""
         del start
         z = -scipy.linalg.cho_solve(self.factor, self.C.T @ x + self.c)
-        F_z = self.A_F @ z + self.C_F.T @ x + self.c_F
-        v = -scipy.linalg.cho_solve(self.factor, F_z)
-        gradient = self.C @ v + self.B_F @ x + self.C_F @ z + self.e_F
+        v = self.adjoint(z, x)
         residual = np.linalg.norm(self.A @ z + self.C.T @ x + self.c)
-        return Solution(z, v, self.outer_value(z, x), gradient, float(residual))
+        return Solution(z, v, self.outer_value(z, x), self.direction(z, v, x), float(residual))
+
+    def adjoint(self, z, x, start=None):
+        """Return v*(z, x) = -H^{-1} grad_z F at any z, shape (p,); ``start`` is not needed."""
+        del start
+        return -scipy.linalg.cho_solve(self.factor, self.A_F @ z + self.C_F.T @ x + self.c_F)
+
+    def direction(self, z, v, x):
+        """Return C v + grad_x F at any z and v, shape (d,)."""
+        return self.C @ v + self.B_F @ x + self.C_F @ z + self.e_F
 
     def outer_value(self, z, x):
         """Return F(z, x)."""

@@ -94,13 +94,28 @@ class SmoothEvaluator:
         z = self._zeros() if start is None else start.z
         z, slope = self._newton(z, x)
         residual = float(np.linalg.norm(slope))
-        F_z, F_x = self._ask("outer_grad_z", z, x), self._ask("outer_grad_x", z, x)
-        v = self._solve_system(z, x, -F_z, self.adjoint_tolerance, None if start is None else start.v)
-        gradient = F_x + self._ask("cross", z, x, v)
+        v = self._adjoint(z, x, start)
+        gradient = self.direction(z, v, x)
         h = self.outer_value(z, x) + float(v @ slope)
         if not residual <= 100 * self.tolerance:
             h, gradient = np.nan, np.full_like(gradient, np.nan)
         return Solution(z, v, h, gradient, residual)
+
+    def adjoint(self, z, x, start=None):
+        """Return v*(z, x) = -H^{-1} grad_z F at any flat z, from a `Solution`; NaN where H is not positive."""
+        v = self._adjoint(z, x, start)
+        F_z = self._ask("outer_grad_z", z, x)
+        left = np.linalg.norm(self._ask("hvp", z, x, v) + F_z)
+        solved = left <= 100 * self.adjoint_tolerance * np.linalg.norm(F_z)
+        return v if solved else np.full_like(v, np.nan)
+
+    def direction(self, z, v, x):
+        """Return C v + grad_x F at any flat z and v, shape (d,)."""
+        return self._ask("outer_grad_x", z, x) + self._ask("cross", z, x, v)
+
+    def _adjoint(self, z, x, start):
+        F_z = self._ask("outer_grad_z", z, x)
+        return self._solve_system(z, x, -F_z, self.adjoint_tolerance, None if start is None else start.v)
 
     def _zeros(self):
         shape = self.shapes[0]

@@ -11,6 +11,7 @@ from benchmark_utils.oracles.draws import SAMPLING, DrawStreams, inner
 from benchmark_utils.oracles.oracles import Oracles, Spec
 from benchmark_utils.problem.parameters import shown
 from benchmark_utils.running import memory
+from benchmark_utils.running.next_direction import NextDirection
 from benchmark_utils.running.search_space import hyper_parameter_names
 
 #: Rows of a block up to which a backend may sum in any order, see `backends.jax.program`.
@@ -153,6 +154,11 @@ class BackendProgram:
         self.view.device_copies["latest"] = kept._replace(owner=self)
         return kept.data
 
+    def next_direction(self, state):
+        """Return the outer direction that a run takes next, see `NextDirection`; empty where it is not known."""
+        del state
+        return {}
+
     def describe(self):
         """Return facts for the record of a run."""
         return {"backend": self.solver.backend, "precision": self.rules.precision, **self.bk.describe()}
@@ -166,6 +172,7 @@ class Program(BackendProgram):
         self.roles = solver.roles()
         self.in_tasks = [name for name, role in self.roles.items() if role.axes == ("z",)]
         self._init = self._advance = None
+        self._next_direction = NextDirection(self)
 
     @staticmethod
     def why_too_large(solver, view, rules, partitions):
@@ -250,6 +257,10 @@ class Program(BackendProgram):
         self.bk.sync(launched.carry)
         counts, finite = launched.pending
         return np.array([int(count) for count in counts], np.int64), "running" if bool(finite) else "diverged"
+
+    def next_direction(self, state):
+        """Return the outer direction that a run takes next, see `NextDirection`; empty with tasks."""
+        return {} if self.view.tasks is not None else self._next_direction(state)
 
     # ------------------------------------------------------------------ states on the host
     def iterates(self, state):

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from benchmark_utils.backends import DEVICES, PRECISIONS
-from benchmark_utils.problem.parameters import as_number, shown
+from benchmark_utils.problem.parameters import as_number, flag, shown
 
 #: Version of what is counted, timed, drawn, evaluated and recorded: the first two numbers of CHANGELOG.md's newest.
 VERSION = "0.2"
@@ -18,6 +18,7 @@ class Rules(NamedTuple):
     max_seconds: float = math.inf  # solver time, compilation and evaluation excluded
     max_samples: float = math.inf  # samples of the ledger, all oracles together
     max_iterations: float = math.inf  # outer iterations
+    diagnose: bool = False  # whether the rows say where the error of the outer direction comes from
 
     @classmethod
     def read(cls, **values):
@@ -34,4 +35,4 @@ class Rules(NamedTuple):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
                 return f"{name} is {shown(value)}; it must be a positive number, or inf for no limit."
-        return None
+        return flag("diagnose", self.diagnose)

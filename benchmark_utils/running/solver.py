@@ -145,6 +145,7 @@ class BackendSolver(NumericParameters, BaseSolver):
         self.rules = self.program.rules = rules
         self.journal = journal
         self.program.place(z0, x0, seed)
+        memory.forget_peak()
 
     def release(self):
         """Free what the runs have left: programs, arrays, rows. benchopt keeps its solvers until all have run."""
@@ -207,7 +208,10 @@ class BackendSolver(NumericParameters, BaseSolver):
             diverged=state.diverged,
             hyper_parameters={name: float(getattr(self, name)) for name in hyper_parameter_names(type(self))},
             run_facts=self.program.describe(),
+            peak_memory=memory.peak_memory(self.bk),
         )
+        if self.rules.diagnose:
+            result["taken"] = self.program.next_direction(state)
         if self.journal is not None:
             clock = getattr(self._callback, "time_iter", state.seconds)
             result |= dict(clock=clock, saved=lambda: save(self.program, state))
@@ -222,6 +226,11 @@ class BilevelSolver(BackendSolver):
 
     #: False for algorithms with random lengths or branches: those cannot be unrolled into one torch graph.
     static_graph = True
+
+    #: What the error of the outer direction is split by, see docs/statistics.md: the z at which grad_x F was asked for
+    #: at x_k last, and the v of the cross product there, an estimate of -H^{-1} grad_z F. ("z",) where the cross
+    #: product takes another vector, () where the direction belongs to several z.
+    direction_at = ("z", "v")
 
     # ------------------------------------------------------------------ what a solver file defines
     def init(self, z0, x0, oracles):

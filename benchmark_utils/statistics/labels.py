@@ -38,6 +38,22 @@ def short_names(df, part="solver_name"):
         Results of benchopt, with the column ``part`` and those of its parameters, named by `PREFIX`.
     part : {"solver_name", "dataset_name", "objective_name"}
     """
+    labels = _labels(df, part, part == "solver_name" and "p_solver_backend" in df.columns)
+    return {name: label if list(labels.values()).count(label) == 1 else name for name, label in labels.items()}
+
+
+def methods(df):
+    """Return dict of a solver's full name to a label without its backend, the same for one method on two backends.
+
+    Parameters
+    ----------
+    df : pandas.DataFrame
+        Results of benchopt.
+    """
+    return _labels(df, "solver_name", False)
+
+
+def _labels(df, part, with_backend):
     prefix = PREFIX[part]
     columns = [c for c in df.columns if c.startswith(prefix) and c != "p_solver_backend"]
     # Frames of results are wide: the few columns that are looked at, before anything is copied.
@@ -49,10 +65,10 @@ def short_names(df, part="solver_name"):
         group = np.flatnonzero(bases == base)
         varying = [c for c in columns if len(set(values[c][group])) > 1]
         for i in group:
-            parts = [values["p_solver_backend"][i]] if part == "solver_name" and "p_solver_backend" in values else []
+            parts = [values["p_solver_backend"][i]] if with_backend else []
             parts += [f"{c.removeprefix(prefix)}={values[c][i]}" for c in varying]
             labels[values[part][i]] = f"{base} ({', '.join(parts)})" if parts else base
-    return {name: label if list(labels.values()).count(label) == 1 else name for name, label in labels.items()}
+    return labels
 
 
 def told_apart(df):

@@ -10,7 +10,7 @@ NAMES = {"dataset_name": "problem", "objective_name": "rules", "solver_name": "s
 
 #: Columns of the table and their formats.
 FORMATS = dict.fromkeys(("start", "best", "last"), "{:.2e}") | {"seconds": "{:.2f}", "compile_s": "{:.1f}"}
-FORMATS |= dict.fromkeys(("iterations", "samples", "diverged", "cut"), "{:,.0f}")
+FORMATS |= dict.fromkeys(("peak_MB", "iterations", "samples", "diverged", "cut"), "{:,.0f}")
 
 
 def one_run(rows):
@@ -31,6 +31,7 @@ def one_run(rows):
         seconds=last.time,
         # Compiled in the first repetition, which the others use.
         compile_s=last.objective_compile_time,
+        peak_MB=rows.get("objective_peak_memory", pd.Series(np.nan, rows.index)).max() / 1e6,
         diverged=diverged,
         # Ended by benchopt's timeout (or by the solver itself) before the budget was spent.
         cut=not spent and not diverged,

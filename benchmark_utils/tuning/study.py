@@ -223,9 +223,14 @@ class Tuning:
 
     def outcomes(self):
         """Return the outcomes of the finished trials, in the order in which they were asked for."""
-        finished = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        ends = [(t.params, *t.user_attrs[ENDED]) for t in sorted(finished, key=lambda t: t.number)]
-        return [Outcome(values, [_number(s) for s in scores], *cost) for values, scores, *cost in ends]
+        return [outcome for _, outcome in finished(self.study)]
+
+
+def finished(study):
+    """Return (round, `Outcome`) of the finished trials of an Optuna study, in the order of their numbers."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    ends = [(t.user_attrs[BEGUN][0], t.params, *t.user_attrs[ENDED]) for t in sorted(trials, key=lambda t: t.number)]
+    return [(i, Outcome(values, [_number(s) for s in scores], *cost)) for i, values, scores, *cost in ends]
 
 
 def _number(value):

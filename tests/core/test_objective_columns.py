@@ -50,6 +50,7 @@ def result(problem, **changes):
             diverged=False,
             hyper_parameters={"step_size": 0.25, "outer_ratio": 4.0},
             run_facts={},
+            peak_memory=2**30,
         )
         | changes
     )
@@ -119,6 +120,7 @@ def expected(problem, z, x, d_x, x_before, counts, n_iter, seconds, compile_time
         "spent_samples": sum(counts.values()) / 1e7,
         "spent_seconds": seconds / 5,
         "compile_time": compile_time,
+        "peak_memory": 1073741824.0,
         "diverged": 0,
         **{f"hp_{name}": number for name, number in hyper_parameters.items()},
     }

@@ -6,6 +6,7 @@ stands for every fault that it begins: ``oracles`` for the whole layer.
 
 from .fault import Fault
 from .faults_data import FAULTS as DATA
+from .faults_diagnostics import FAULTS as DIAGNOSTICS
 from .faults_evaluation import FAULTS as EVALUATION
 from .faults_oracles import FAULTS as ORACLES
 from .faults_running import FAULTS as RUNNING
@@ -14,4 +15,4 @@ from .faults_solvers import FAULTS as SOLVERS
 __all__ = ["FAULTS", "Fault"]
 
 #: All faults, layer by layer.
-FAULTS = (*ORACLES, *RUNNING, *SOLVERS, *EVALUATION, *DATA)
+FAULTS = (*ORACLES, *RUNNING, *SOLVERS, *EVALUATION, *DATA, *DIAGNOSTICS)

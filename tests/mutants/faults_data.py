@@ -58,7 +58,10 @@ FAULTS = (
         OWN_DATA + "two_files",
     ),
     # ------------------------------------------------------------------ exact solutions of values
-    Fault("smooth.outer_term_without_x", SMOOTH, "gradient = F_x + self", "gradient = self", SOLUTIONS + "differences"),
+    Fault(
+        "smooth.outer_term_without_x", SMOOTH, 'return self._ask("outer_grad_x", z, x) + self', "return self",
+        SOLUTIONS + "differences",
+    ),
     Fault(
         "smooth.unsolved_taken_for_solved", SMOOTH, "if not residual <= 100 * self.tolerance:",
         "if False:", SOLUTIONS + "not_a_number",

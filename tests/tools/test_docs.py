@@ -111,9 +111,10 @@ def spelled_out(name):
 def test_rules_name_every_column_and_no_other(name):
     text = (helpers.ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
     listed = set().union(*(spelled_out(column) for column in re.findall(r"`objective_(\S+?)`", text)))
-    objective, problem = helpers.objective_class().get_instance(), helpers.dataset_problem(name)
+    objective, problem = helpers.objective_class().get_instance(diagnose=True), helpers.dataset_problem(name)
     objective.set_data(problem)
-    solver = helpers.make_solver(helpers.solver_classes()["soba"], problem, 2, backend="torch")
+    rules = {"diagnose": True}
+    solver = helpers.make_solver(helpers.solver_classes()["soba"], problem, 2, backend="torch", rules=rules)
     solver.run(lambda: True)
     columns = set(objective.evaluate_result(**solver.get_result()))
     assert columns <= listed

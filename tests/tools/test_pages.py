@@ -48,6 +48,14 @@ def test_rows_that_not_all_repetitions_reached_are_not_drawn():
     assert trace["x"] == [0, 1, 2]
 
 
+def test_a_run_that_ends_inside_an_iteration_is_drawn_at_its_last_whole_one():
+    df = results([[8, 4, 2, 1], [10, 5, 3, 2]])
+    end = df[df.stop_val == 3].assign(stop_val=4, objective_n_samples=999)
+    (trace,) = PLOT.Plot().plot(pd.concat([end, df]), "d", "o", "objective_value", "Oracle samples")
+    assert trace["x"] == [0, 64, 128, 256]
+    assert trace["y"] == [9, 4.5, 2.5, 1.5]
+
+
 def test_diverged_repetitions_count_as_infinite_and_are_not_dropped():
     df = results([[8, 4, 2, 1], [10, 5, np.nan], [12, 6, 4, 3]], diverged=(1,))
     (trace,) = PLOT.Plot().plot(df, "d", "o", "objective_value", "Outer iterations")

@@ -166,7 +166,6 @@ def test_a_method_has_one_colour_and_a_backend_one_dash():
     assert [style[name]["dash"] for name in SITE_SOLVERS[:4]] == ["solid", "dash"] * 2
     twice = pd.DataFrame({"solver_name": ["A[backend=jax,s=1]", "A[backend=jax,s=2]"]})
     assert len({look["marker"] for look in site_figures.styles(twice).values()}) == 2
-    assert len(set(site_figures.colours(range(60)).values())) == 60
 
 
 @pytest.mark.slow

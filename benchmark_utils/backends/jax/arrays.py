@@ -197,8 +197,7 @@ class JaxBackend:
         a loop of one trip, whose length the compiler does not know and which it fuses with nothing, and the row to
         write depends on what was read. (SABA on MNIST hyper-cleaning, a table of 45 MB: 1 ms an iteration, 9 else.)
         """
-        old = self.row_read(table, i)
-        return old, self.row_set(table, i, jnp.where(i < 0, old, row))
+        return (old := self.row_read(table, i)), self.row_set(table, i, jnp.where(i < 0, old, row))
 
     def row_read(self, table, i):
         """Return row i of a table that is going to be written at i; see `row_swap`."""
@@ -227,26 +226,13 @@ class JaxBackend:
 
     def cond(self, ledger, pred, on_true, on_false, operands):
         """Branch with exact counts; see `Oracles.cond`."""
-
-        def counted(branch):
-            def run(*operands):
-                out, spent = ledger.spent_in(lambda: branch(*operands))
-                return out, {name: jnp.asarray(count, jnp.int64) for name, count in spent.items()}
-
-            return run
-
-        out, spent = lax.cond(pred, counted(on_true), counted(on_false), *operands)
+        out, spent = lax.cond(pred, _counted(ledger, on_true), _counted(ledger, on_false), *operands)
         ledger.add(spent)
         return out
 
     def map_blocks(self, ledger, n_blocks, function):
         """Apply a function to every block id, with exact counts; see `Oracles.map_blocks`."""
-
-        def counted(i):
-            out, spent = ledger.spent_in(lambda: function(i))
-            return out, {name: jnp.asarray(count, jnp.int64) for name, count in spent.items()}
-
-        out, spent = lax.map(counted, jnp.arange(n_blocks, dtype=jnp.int32))
+        out, spent = lax.map(_counted(ledger, function), jnp.arange(n_blocks, dtype=jnp.int32))
         ledger.add({name: count.sum() for name, count in spent.items()})
         return out
 
@@ -294,6 +280,20 @@ class JaxBackend:
         """Turn a NamedTuple of NumPy draws of shape (n, members, ...) into device arrays of ``length`` iterations."""
         return self.pack_draws(draws, length)
 
+    def peak_memory(self):
+        """Return the most bytes of the device used so far in this process, or None where it does not tell (CPU)."""
+        return (self.device.memory_stats() or {}).get("peak_bytes_in_use")
+
     def describe(self):
         """Return versions and settings for the environment record."""
         return {"jax": jax.__version__, "device": str(self.device), "matmul_precision": program.MATMUL_PRECISION}
+
+
+def _counted(ledger, function):
+    """Return ``function`` as one that returns (its result, dict of what it counted)."""
+
+    def run(*operands):
+        out, spent = ledger.spent_in(lambda: function(*operands))
+        return out, {name: jnp.asarray(count, jnp.int64) for name, count in spent.items()}
+
+    return run

@@ -228,6 +228,10 @@ class TorchBackend:
 
         return VectorisedTorchBackend(self.device.type, str(self.dtype).removeprefix("torch."))
 
+    def peak_memory(self):
+        """Return the most bytes of the device that tensors took so far in this process, or None on the CPU."""
+        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
+
     def describe(self):
         """Return versions and settings for the environment record."""
         return {
