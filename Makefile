@@ -30,7 +30,7 @@ lint: venv
 	$(BIN)/ruff format --check .
 
 PYTEST = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup
-BENCHOPT_TEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/benchopt test . --skip-install
+BENCHOPT_TEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/benchopt test . --skip-install -n 2
 
 # Lint, the tests that are quick, and benchopt's own checks.
 test: lint

@@ -124,7 +124,7 @@ def chosen():
     """Return the cases of this run."""
     if os.environ.get("GOLDEN") == "all":
         return CASES
-    by_jax = lambda case: [pytest.mark.slow] * (case["backend"] == "jax")
+    by_jax = lambda case: [pytest.mark.slow] * (case["backend"] == "jax" or case["problem"] == "ijcnn1")
     return [pytest.param(case, marks=by_jax(case)) for case in CASES if case["quick"]]
 
 

@@ -23,6 +23,7 @@ from benchmark_utils.terms.penalties import Ridge
 
 
 # ---------------------------------------------------------------------- the published facts
+@pytest.mark.slow
 def test_covtype_is_the_published_file():
     helpers.dataset_problem("covtype")
     features, labels = helpers.dataset_module("covtype").read()
@@ -62,6 +63,7 @@ def test_mnist_is_the_published_file():
     assert_allclose(images.std() / 255, mnist.DEVIATION, atol=5e-5)
 
 
+@pytest.mark.slow
 def test_newsgroups_are_the_published_documents():
     problem = helpers.dataset_problem("newsgroups20")
     (train, y_train), (test, y_test) = helpers.dataset_module("newsgroups20").read()
@@ -224,6 +226,7 @@ def test_newsgroups_without_metadata_have_the_published_number_of_features():
 
 
 # ---------------------------------------------------------------------- memory
+@pytest.mark.slow
 def test_saba_on_20_newsgroups_is_refused_with_the_size_and_the_remedy(monkeypatch):
     problem = dataclasses.replace(helpers.dataset_problem("newsgroups20"))
     memory = psutil.virtual_memory()._replace(total=4 * 2**30)
