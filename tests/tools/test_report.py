@@ -40,6 +40,6 @@ def test_latex_takes_the_tables(tmp_path):
     ])  # fmt: skip
     (tmp_path / "page.tex").write_text(page, encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "page.tex"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
     assert run.returncode == 0, run.stdout[-2000:]
     assert (tmp_path / "page.pdf").stat().st_size > 1000
