@@ -115,7 +115,7 @@ def curves(df, style, first):
     drawn.sort(key=lambda metric: metric not in default_metrics(df))
     names, figures, titles = short_names(df), {}, {}
     for metric in drawn:
-        for axis in plot.options["x_axis"]:
+        for axis in plot.options["x_axis"](df):
             at = dict(dataset=dataset, objective=rules, metric=metric, x_axis=axis)
             labels = plot.get_metadata(df, **at)
             titles[metric] = labels["ylabel"]
@@ -124,7 +124,7 @@ def curves(df, style, first):
     return {
         "choices": [
             ("Metric", [(metric, titles[metric]) for metric in drawn]),
-            ("Against", [(axis, axis.lower()) for axis in plot.options["x_axis"]]),
+            ("Against", [(axis, axis.lower()) for axis in plot.options["x_axis"](df)]),
         ],
         "figures": figures, "scales": True, "first": first[:SHOWN_AT_FIRST],
     }  # fmt: skip

@@ -58,7 +58,7 @@ def _labels(df, part, with_backend):
     columns = [c for c in df.columns if c.startswith(prefix) and c != "p_solver_backend"]
     # Frames of results are wide: the few columns that are looked at, before anything is copied.
     rows = df.loc[~df[part].duplicated(), [part, *columns, *df.columns.intersection(["p_solver_backend"])]]
-    values = {c: rows[c].astype(str).to_numpy() for c in rows.columns}
+    values = {c: np.array([_shown(value) for value in rows[c]], object) for c in rows.columns}
     bases = rows[part].str.split("[").str[0].to_numpy()
     labels = {}
     for base in dict.fromkeys(bases):
@@ -69,6 +69,11 @@ def _labels(df, part, with_backend):
             parts += [f"{c.removeprefix(prefix)}={values[c][i]}" for c in varying]
             labels[values[part][i]] = f"{base} ({', '.join(parts)})" if parts else base
     return labels
+
+
+def _shown(value):
+    """Return a parameter as text; a whole number has no point, whether or not its column holds floats too."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def told_apart(df):

@@ -79,6 +79,14 @@ def test_labels_tell_configurations_apart_and_nothing_else():
     assert list(short_names(df).values()) == ["SOBA (jax, step_size=0.1)", "SOBA (jax, step_size=0.2)", "SABA (torch)"]
 
 
+def test_whole_numbers_are_written_alike_whatever_else_is_in_their_column():
+    df = pd.concat([results([[1]], name=f"A[n={n}]").assign(p_solver_n=n) for n in (100, 500)])
+    with_none = pd.concat([df, results([[1]], name="B").assign(p_solver_n=None)])
+    with_none["p_solver_n"] = with_none.p_solver_n.astype(float)
+    labels = [short_names(each) for each in (df, with_none, df.assign(p_solver_n=df.p_solver_n.astype(object)))]
+    assert [each["A[n=100]"] for each in labels] == ["A (jax, n=100)"] * 3
+
+
 @pytest.mark.parametrize("path", sorted((helpers.ROOT / "configs").rglob("*.yml")), ids=lambda path: path.name)
 def test_run_configurations_name_what_exists(path):
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
