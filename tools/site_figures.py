@@ -140,6 +140,7 @@ def profiles(df, style, first):
         metrics.append((label, label))
         for cost_name, cost in COSTS.items():
             solvers, steps, shares = profile_curves(known, TARGETS, metric, cost)
+            first = first or solvers  # where no solver has run on all problems, those of the first profile
             # The last step goes on to the edge.
             steps, shares = np.append(steps, 1.5 * steps[-1]), np.column_stack([shares, shares[:, -1]])
             traces = [

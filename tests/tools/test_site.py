@@ -153,6 +153,12 @@ def test_leaderboards_show_the_hardest_target_that_half_of_the_solvers_reached()
     assert site_tables.informative(none) == "h − h*|0.01|samples"
 
 
+def test_where_no_solver_ran_on_all_problems_the_profile_shows_some_at_first():
+    df = of_a_site().query("solver_name == @SITE_SOLVERS[0] or dataset_name == 'breast_cancer[seed=0]'")
+    df = df[(df.solver_name != SITE_SOLVERS[0]) | (df.dataset_name == "simulated[d=2]")]
+    assert site_figures.profiles(df, site_figures.styles(df), [])["first"]
+
+
 def test_runs_of_two_machines_have_leaderboards_of_their_own():
     df = of_a_site().query("dataset_name == 'simulated[d=2]' and solver_name in @SITE_SOLVERS[2:4]")
     df = pd.concat([df.assign(base_seed=0), df.assign(base_seed=1)])
