@@ -55,6 +55,7 @@ def test_variants_reach_the_minimiser(inner_solver, linear_solver):
     assert_allclose(result["x"], problem.evaluator.minimiser(), atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("inner_solver", "linear_solver"), SOLVERS)
 def test_ledger_and_parity_of_the_variants(inner_solver, linear_solver):
     parameters = dict(n_inner_steps=4, n_linear_steps=3, inner_solver=inner_solver, linear_solver=linear_solver)

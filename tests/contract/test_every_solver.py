@@ -95,6 +95,7 @@ def test_second_repetition_neither_compiles_nor_remembers(solver_class, backend,
     assert_agree(first, solver.get_result())
 
 
+@pytest.mark.slow
 def test_step_sizes_are_traced_leaves_of_one_program(solver_class, monkeypatch):
     problem = small_quadratic()
     differs(solver_class, "jax", problem)

@@ -44,7 +44,12 @@ def test_page_lists_every_solver_in_order():
     assert docs.page(entries.values()) == text, REMEDY
 
 
-@pytest.mark.parametrize("file_stem", CLASSES)
+def slow_unless(names, quick):
+    """Return the names as cases of a test, those that are not quick marked slow."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("file_stem", slow_unless(CLASSES, ("soba", "saba", "spaba", "ttsa", "amigo", "hoag")))
 def test_page_says_what_the_ledger_says(file_stem):
     cls = CLASSES[file_stem]
     entries = docs.read_entries(docs.SOLVERS.read_text(encoding="utf-8"))
@@ -131,11 +136,6 @@ QUICK = ["breast_cancer", "digits_cleaning", "ijcnn1", "simulated"]
 
 #: Of those, the ones that are measured in seconds.
 IN_SECONDS = ["breast_cancer", "simulated"]
-
-
-def slow_unless(names, quick):
-    """Return the names as cases of a test, those that are not quick marked slow."""
-    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def loaded(name):
