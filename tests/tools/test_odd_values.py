@@ -78,8 +78,8 @@ def misbehave(connection):
 
 @pytest.mark.filterwarnings("ignore:.*fork.*")
 def test_hangs_memory_and_deaths_are_seen_and_the_next_value_is_tried(monkeypatch):
-    monkeypatch.setattr(odd_values, "LIMIT_SECONDS", 0.3)
-    monkeypatch.setattr(odd_values, "LIMIT_WALL", 2.0)
+    monkeypatch.setattr(odd_values, "LIMIT_SECONDS", 1.5)  # touching the memory of a forked process takes a while
+    monkeypatch.setattr(odd_values, "LIMIT_WALL", 4.0)
     worker = Pretended()
     worker.start()
     monkeypatch.setattr(odd_values, "LIMIT_BYTES", worker.ps.memory_info().rss + 200_000_000)
