@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from benchmark_utils.statistics.comparison import TARGETS, cases_of, costs_by_case
-from benchmark_utils.statistics.labels import whole_runs
 from benchmark_utils.statistics.ranks import rank_intervals
 from benchmark_utils.statistics.targets import runs_to_target
 
@@ -28,7 +27,6 @@ def where_known(df, metric):
 
 def field(df):
     """Return the `Field` of results: solvers are compared on all cases or not at all."""
-    df = whole_runs(df)
     runs = runs_to_target(df, TARGETS[0])
     cases, solvers, _ = costs_by_case(runs)
     others = runs.assign(case=cases_of(runs)).groupby("solver_name", sort=False).case.nunique()
