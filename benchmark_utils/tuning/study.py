@@ -146,7 +146,8 @@ class Tuning:
         outcomes, n = self.outcomes(), self.protocol.n_finalists
         # Of the first round too, and the start of the ranges: later rounds gather in one place, where luck may have
         # led them.
-        picks = [o.values for o in [*ranked(outcomes)[: n - n // 2], *ranked(outcomes[: self.rounds[0]])]]
+        early = [outcome for i, outcome in finished(self.study) if i == 0]
+        picks = [o.values for o in [*ranked(outcomes)[: n - n // 2], *ranked(early)]]
         start = outcomes[0].values
         picks = [values for i, values in enumerate(picks) if values not in [*picks[:i], start]]
         chosen = [*picks[: max(1, n - 1)], start]
