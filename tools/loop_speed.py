@@ -8,7 +8,8 @@ that a quiet core takes, even if the machine is shared.
 
 Usage: python -m tools.loop_speed [units] [sweep] [memory] [rounds]
 
-``units``: the table of solvers in units (default); ``sweep``: 250 members of SOBA at once against one by one;
+``units``: the table of solvers in units (default); ``sweep``: 5 x 5 configurations of SOBA with 10 seeds, at once
+against one by one;
 ``memory``: microseconds of an iteration on problems bound by memory, and GB/s against a copy of the same bytes.
 """
 
@@ -153,10 +154,10 @@ def units(benchmark, problem, rng, rounds, only=()):
         print(f"{label:28s} {time_of_one:9.2f} {time_of_one / unit:7.2f} {bar if math.isfinite(bar) else '':>9}")
 
 
-def sweep(benchmark, problem, n_members=250, n_iter=512):
+def sweep(benchmark, problem, n_steps=5, n_ratios=5, n_seeds=10, n_iter=8192):
     """Print the time of many members of SOBA at once and one by one, in the same process."""
-    grid = itertools.product(np.geomspace(1e-3, 1, 25), np.geomspace(1e-2, 1e2, 10))
-    members = [Member({"step_size": a, "outer_ratio": r}, seed=0) for a, r in grid][:n_members]
+    grid = itertools.product(np.geomspace(1e-3, 1, n_steps), np.geomspace(1e-2, 1e2, n_ratios), range(n_seeds))
+    members = [Member({"step_size": a, "outer_ratio": r}, seed) for a, r, seed in grid]
     rules = Rules(device="cpu", max_iterations=n_iter)
     solver, one = (find(benchmark, "SOBA").get_instance(backend="jax") for _ in range(2))
     solver.skip(problem.view, rules)
@@ -167,13 +168,15 @@ def sweep(benchmark, problem, n_members=250, n_iter=512):
     def one_by_one():
         for member in members:
             one.program.set_values(member.values)
+            one.program.place(*start_point(problem, member.seed), member.seed)
             one.run(lambda: True)
 
     best = best_microseconds({"together": (lambda: together.run(members), 1), "one by one": (one_by_one, 1)}, 3)
     seconds = {name: time_of_all / 1e6 for name, time_of_all in best.items()}
     print(
-        f"{n_members} members of SOBA, {n_iter} iterations: together {seconds['together']:.3f} s, one by one "
-        f"{seconds['one by one']:.3f} s, {seconds['one by one'] / seconds['together']:.1f} times"
+        f"{n_steps} x {n_ratios} configurations of SOBA, {n_seeds} seeds, {n_iter} iterations: together "
+        f"{seconds['together']:.3f} s, one by one {seconds['one by one']:.3f} s, "
+        f"{seconds['one by one'] / seconds['together']:.1f} times"
     )
 
 

@@ -1,7 +1,8 @@
 """Many runs of one solver in one program: members differ in hyper-parameters and seeds and share the data.
 
-Each member has its own state, draws, ledger and status, and ends up where its single run would. Members whose iterates
-leave the finite numbers, or whose budget is spent, stay as they are and count nothing more.
+Members of one seed run at the same time: they take the same draws, so that rows are read once for all of them. Each
+has its own state, ledger and status, and ends up where its single run would. What a member is when its iterates leave
+the finite numbers, or when its budget is spent, is set aside, and counts nothing more.
 """
 
 import math
@@ -80,10 +81,14 @@ class Sweep:
         """
         if self.one_by_one:
             return [self._run_one(i, member, callback) for i, member in enumerate(members)]
-        size, out = min(len(members), self.group_size()), []
-        for first in range(0, len(members), size):
-            record = callback and (lambda i, state, first=first: callback(first + i, state))
-            out += self._run_group(members[first : first + size], record)
+        out, of_seed = [None] * len(members), {}
+        for i, member in enumerate(members):
+            of_seed.setdefault(member.seed, []).append(i)
+        size = self.group_size()
+        for numbers in (own[k : k + size] for own in of_seed.values() for k in range(0, len(own), size)):
+            record = callback and (lambda i, state, numbers=numbers: callback(numbers[i], state))
+            for i, state in zip(numbers, self._run_group([members[i] for i in numbers], record), strict=True):
+                out[i] = state
         return out
 
     def _run_one(self, i, member, callback):
@@ -103,57 +108,64 @@ class Sweep:
     def _run_group(self, members, record):
         group, rules, view = Group(self.program, members, self.start, self._compiled), self.rules, self.view
         states = group.first_states()
-        still_going = lambda: [i for i, s in enumerate(states) if not finished(s, rules)]
         group.record(record, states, range(len(states)))
+        going = still_going(states, rules)
         for target in checkpoints(view.checkpoints_per_octave, view.max_checkpoints - 2):
-            racing = going = still_going()
             if not going:
                 break
+            racing = going
             while going and states[going[0]].n_iter < target:
-                left = min(affordable(states[i], rules) for i in going)
+                left = min(affordable(state, rules) for state in distinct(states[i] for i in going))
                 n = min(target - states[going[0]].n_iter, group.longest, left)
                 states = group.advance(states, going, n)
-                going = still_going()
+                before, going = going, still_going(states, rules)
+                if going:  # else nothing moves any more
+                    group.set_aside(set(before) - set(going))
             group.record(record, states, racing)
         return group.on_host(states, range(len(states)))
 
 
+def distinct(states):
+    """Return the states without repetitions: members that count the same share one."""
+    return list({id(state): state for state in states}.values())
+
+
+def still_going(states, rules):
+    """Return the numbers of the members that are not finished."""
+    over = {id(state): finished(state, rules) for state in distinct(states)}
+    return [i for i, state in enumerate(states) if not over[id(state)]]
+
+
 class Group:
-    """The members of a sweep that run at the same time."""
+    """The members of a sweep that run at the same time, all of one seed."""
 
     def __init__(self, program, members, start, compiled):
-        self.program, self.members, self.start = program, members, start
-        bk, n = program.bk, len(members)
+        self.program, self.members, self.compiled = program, members, compiled
+        bk = program.bk
         names = program.hp_type._fields
         given = {name: getattr(program.solver, name) for name in names}
         values = [{**given, **member.values} for member in members]
         self.hp = program.hp_type(*(bk.asarray(np.array([float(v[name]) for v in values])) for name in names))
-        self.streams = [program.streams(member.seed) for member in members]
-        each = max(1, n * self.streams[0].bytes_per_iteration())
+        self.streams = program.streams(members[0].seed)
+        each = max(1, self.streams.bytes_per_iteration())
         self.longest = max(1, min(GROUP_ITERATIONS, max(FEW_ITERATIONS, FEW_BYTES // each), CHUNK_BYTES // each))
-        self.compiled = compiled
+        self.ends = {}  # member -> its (carry, x before the last step) on the host, once it has ended
+        program.place(*start(members[0].seed), members[0].seed)
 
     def first_states(self):
-        """Return the run states at the start; members of one seed share the work."""
-        program, by_seed = self.program, {}
-        for seed in dict.fromkeys(member.seed for member in self.members):
-            program.place(*self.start(seed), seed)
-            program.compile_start()
-            by_seed[seed] = program.begin()
-        carries = [by_seed[member.seed].carry for member in self.members]
-        self.carry = program.bk.stack(carries)
+        """Return the run states at the start, which members share."""
+        program, n = self.program, len(self.members)
+        program.compile_start()
+        first = program.begin()
+        self.carry = program.bk.copies(first.carry, n)
         self.x_before = 1 * self.carry.x  # the carry is consumed
-        states = []
-        for member, streams in zip(self.members, self.streams, strict=True):
-            counts, status = program.wait(by_seed[member.seed])
-            states.append(RunState(None, None, streams, np.zeros(6, np.int64) + counts, status=status))
-        return states
+        counts, status = program.wait(first)
+        return [RunState(None, None, self.streams, np.zeros(6, np.int64) + counts, status=status)] * n
 
     def advance(self, states, going, n):
-        """Do ``n`` iterations of the members ``going`` and return all states."""
+        """Do ``n`` iterations, of which those of the members ``going`` count, and return all states."""
         program, bk = self.program, self.program.bk
-        active = np.isin(np.arange(len(states)), going)
-        draws = self._draws(active, n)
+        draws = bk.pack_draws(program.draws_type(**self.streams.take(n)), self.longest)
         if len(self.members) not in self.compiled:
             self.compiled[len(self.members)], seconds = bk.compile_members(
                 program.counted_step, self.carry, self.hp, program.data, draws
@@ -161,36 +173,29 @@ class Group:
             program.compile_time += seconds
         began = time.perf_counter()
         launch = self.compiled[len(self.members)]
-        self.carry, x_before, counts, finite = launch(self.carry, self.hp, program.data, draws, n, active)
+        self.carry, self.x_before, counts, finite = launch(self.carry, self.hp, program.data, draws, n)
         bk.sync(self.carry)
         elapsed = time.perf_counter() - began
-        moved = bk.asarray(np.where(active, 1.0, 0.0))[:, None] > 0  # the others keep theirs
-        self.x_before = bk.xp.where(moved, x_before, self.x_before)
         counts, finite = counts.numpy(), bk.to_numpy(finite) > 0
-        out = []
-        for i, state in enumerate(states):
-            if active[i]:
-                spent = counts[i]
-                state = state._replace(
-                    ledger=state.ledger + spent,
+        out, moved = list(states), {}
+        for i in going:
+            state, key = states[i], (id(states[i]), counts[i].tobytes(), finite[i])
+            if key not in moved:
+                moved[key] = state._replace(
+                    ledger=state.ledger + counts[i],
                     seconds=state.seconds + elapsed,
                     n_iter=state.n_iter + n,
                     status="running" if finite[i] else "diverged",
-                    cost=max(float(spent.sum()) / n, state.cost / 2),
+                    cost=max(float(counts[i].sum()) / n, state.cost / 2),
                 )
-            out.append(state)
+            out[i] = moved[key]
         return out
 
-    def _draws(self, active, n):
-        """Return the draws of ``n`` iterations with a second axis of members; those of idle members are zero."""
-        program, taken = self.program, []
-        for streams, going in zip(self.streams, active, strict=True):
-            if going:
-                taken.append(streams.take(n))
-            else:
-                taken.append({role: 0 * a for role, a in (taken[-1] if taken else streams.peek(n)).items()})
-        arrays = {role: np.stack([t[role] for t in taken], axis=1) for role in program.stream_plan}
-        return program.bk.pack_members(program.draws_type(**arrays), self.longest)
+    def set_aside(self, ended):
+        """Keep the members that have ended as they are; their places go on without being looked at."""
+        to_host = self.program.bk.to_host
+        for i in set(ended) - set(self.ends):
+            self.ends[i] = type(self.carry)(*(to_host(a[i]) for a in self.carry)), to_host(self.x_before[i])
 
     def record(self, record, states, members):
         """Hand the run states of some members to a callback, where there is one."""
@@ -200,7 +205,9 @@ class Group:
 
     def on_host(self, states, members):
         """Return the run states of some members with their own carries, as NumPy arrays."""
-        carry = [self.program.bk.to_host(a) for a in self.carry]
-        x_before = self.program.bk.to_host(self.x_before)
-        own = lambda i: type(self.carry)(*(a[i] for a in carry))
-        return [states[i]._replace(carry=own(i), x_before=x_before[i]) for i in members]
+        going, own = [i for i in members if i not in self.ends], dict(self.ends)
+        if going:
+            carry = [self.program.bk.to_host(a) for a in self.carry]
+            x_before = self.program.bk.to_host(self.x_before)
+            own |= {i: (type(self.carry)(*(a[i] for a in carry)), x_before[i]) for i in going}
+        return [states[i]._replace(carry=own[i][0], x_before=own[i][1]) for i in members]

@@ -80,12 +80,7 @@ def _together(solver_class, problem, parameters, configurations, protocol, seeds
     skip, reason = solver.skip(problem.view, rules)
     if skip:
         raise ValueError(reason)
-    # Tables of all members together are copied at every swap: 16 members of SABA on IJCNN1 take twice as long as one
-    # by one. A pass over all rows now and then is a branch that each member may take at any time, so that all of them
-    # would take it at every iteration: 6 members of SRBA take six times as long as one by one.
-    tables = any(role.columns is not None for role in solver.roles().values())
-    dear = tables or "full_pass" in solver.required()
-    sweep = Sweep(solver, problem.view, rules, lambda seed: start_point(problem, seed), one_by_one=dear)
+    sweep = Sweep(solver, problem.view, rules, lambda seed: start_point(problem, seed))
     members = [Member(values, seed) for values in configurations for seed in seeds]
     own_z = problem.evaluator is None and problem.tasks is None
     flat = lambda a: np.asarray(a, np.float64).ravel()

@@ -61,21 +61,31 @@ def test_a_member_whose_budget_is_spent_stays_where_it_is(backend):
 
 
 @pytest.mark.parametrize("batch_size", [16, "full"])
-def test_compiled_members_that_are_not_active_stay_and_count_nothing(batch_size, backend):
+def test_a_member_set_aside_stays_while_its_place_goes_on(batch_size, backend):
     problem, rules = helpers.small_quadratic(), Rules(precision="float64")
     solver = SOBA.get_instance(backend=backend, batch_size=batch_size)
     assert solver.skip(problem=problem.view, rules=rules) == (False, None)
     start = lambda seed: start_point(problem, seed)
     program = Sweep(solver, problem.view, rules, start).program
-    group = Group(program, [Member(GOOD, seed) for seed in (0, 1)], start, {})
-    group.advance(group.first_states(), [0, 1], 2)
-    before = {name: np.array(program.bk.to_host(getattr(group.carry, name))) for name in ("z", "x")}
-    active = np.array([True, False])
-    arguments = group.carry, group.hp, program.data, group._draws(active, 3), 3, active
-    carry, _, counts, _ = group.compiled[2](*arguments)
-    for name, array in before.items():
-        after = program.bk.to_host(getattr(carry, name))
-        assert_array_equal(after[1], array[1])
-        assert np.abs(after[0] - array[0]).max() > 0
-    assert not counts.numpy()[1].any()
-    assert (counts.numpy()[0] > 0).sum() == 4
+    group = Group(program, [Member(GOOD, 0), Member(GOOD, 0)], start, {})
+    states = group.advance(group.first_states(), [0, 1], 2)
+    before = group.on_host(states, [0, 1])
+    group.set_aside([1])
+    states = group.advance(states, [0], 3)
+    after = group.on_host(states, [0, 1])
+    assert [s.n_iter for s in after] == [5, 2]
+    assert after[1].counts() == before[1].counts()
+    for name in ("z", "x"):
+        assert_array_equal(getattr(after[1].carry, name), getattr(before[1].carry, name))
+        assert np.abs(getattr(after[0].carry, name) - getattr(before[0].carry, name)).max() > 0
+    assert_array_equal(after[1].x_before, before[1].x_before)
+
+
+def test_members_of_a_sweep_come_back_in_their_order(backend):
+    """Seeds run one after the other, whatever the order of the list."""
+    steps = (0.1, 0.05, 0.02)
+    members = [Member({"step_size": step, "outer_ratio": 2.0}, seed) for step in steps for seed in (3, 0)]
+    states, singles, rows = both_ways(members, backend, 16, precision="float64", max_iterations=5)
+    for state, single in zip(states, singles, strict=True):
+        assert_allclose(state.carry.x, single["x"], rtol=0, atol=1e-11)
+    assert sorted({i for i, _ in rows}) == list(range(6))

@@ -1,6 +1,5 @@
 """The JAX backend: arrays, derivatives and control flow with exact counts."""
 
-import copy
 import types
 
 import jax
@@ -263,22 +262,16 @@ class JaxBackend:
         return members.compile_members(step, state, hp, data, draws, self.short_sums)
 
     def vectorised(self):
-        """Return the backend for programs of many members: one that keeps rows as rows (a library multiplies them)."""
-        out = copy.copy(self)
-        out.layout = "rows"
-        return out
+        """Return the backend for programs of many members: this one."""
+        return self
 
     def vectorises(self, solver):
         """Return whether a solver can run many members at once: any can."""
         return True
 
-    def stack(self, trees):
-        """Return one tree with a leading axis."""
-        return jax.tree.map(lambda *a: jnp.stack(a), *trees)
-
-    def pack_members(self, draws, length):
-        """Turn a NamedTuple of NumPy draws of shape (n, members, ...) into device arrays of ``length`` iterations."""
-        return self.pack_draws(draws, length)
+    def copies(self, tree, n):
+        """Return ``n`` copies of a tree along a new first axis."""
+        return jax.tree.map(lambda a: jnp.repeat(a[None], n, axis=0), tree)
 
     def peak_memory(self):
         """Return the most bytes of the device used so far in this process, or None where it does not tell (CPU)."""

@@ -119,34 +119,29 @@ class CountedStep:
 
         Parameters
         ----------
-        carried : int64 array of shape (..., carried.size)
-        draws : pytree of arrays of shape (length, ..., *shape)
+        carried : int64 array of shape (carried.size,)
+        draws : pytree of arrays of shape (length, *shape)
         n : 0-d integer array
         """
         if not self._any_drawn:
             return carried
-        each = self._drawn
-        for _ in range(carried.ndim):
-            each = jax.vmap(each)
-        counts = each(draws)
+        counts = jax.vmap(self._drawn)(draws)
         done = jnp.arange(counts.shape[0]) < n
-        spent = jnp.where(done.reshape(-1, *[1] * (counts.ndim - 1)), counts, 0).sum(0)
-        return jnp.concatenate([carried, spent], axis=-1)
+        return jnp.concatenate([carried, jnp.where(done[:, None], counts, 0).sum(0)])
 
 
 class PendingCounts(NamedTuple):
     """Counts of many members that the device may not have computed yet; `numpy` waits for them."""
 
     totals: jax.Array  # traced counts, shape (members, slots)
-    active: jax.Array  # bool, shape (members,)
     n: int  # iterations done
     static: list  # counts of one iteration known at tracing time, by oracle
     slots: list  # entry of ``totals`` for each oracle, -1 for none
 
     def numpy(self):
         """Return the counts, int64 of shape (members, 6)."""
-        totals, active = np.asarray(self.totals), np.asarray(self.active)
-        out = active[:, None] * self.n * np.array(self.static, np.int64)
+        totals = np.asarray(self.totals)
+        out = np.tile(self.n * np.array(self.static, np.int64), (len(totals), 1))
         for column, slot in enumerate(self.slots):
             if slot >= 0:
                 out[:, column] += totals[:, slot]

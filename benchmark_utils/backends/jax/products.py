@@ -21,10 +21,9 @@ def matvec(A, z):
 
 @matvec.def_vmap
 def _(axis_size, in_batched, A, z):
-    own_rows = in_batched[0]  # members of a sweep: one library call for all
-    one = (lambda A, z: jnp.sum(A * z, axis=1)) if A.shape[-1] <= SHORT and not own_rows else (lambda A, z: A @ z)
-    axes = tuple(0 if batched else None for batched in in_batched)
-    return jax.vmap(one, in_axes=axes, axis_size=axis_size)(A, z), True
+    if not in_batched[0]:  # members of a sweep share the rows: one matrix product, no copy of A
+        return lax.dot_general(z, A, (((1,), (1,)), ((), ()))), True
+    return jax.vmap(lambda A, z: A @ z, in_axes=(0, 0 if in_batched[1] else None))(A, z), True
 
 
 @custom_vmap
@@ -37,7 +36,6 @@ def vecmat(r, A):
 
 @vecmat.def_vmap
 def _(axis_size, in_batched, r, A):
-    short = A.shape[-1] <= SHORT and not in_batched[1]
-    one = (lambda r, A: jnp.sum(r[:, None] * A, axis=0)) if short else (lambda r, A: r @ A)
-    axes = tuple(0 if batched else None for batched in in_batched)
-    return jax.vmap(one, in_axes=axes, axis_size=axis_size)(r, A), True
+    if not in_batched[1]:
+        return r @ A, True
+    return jax.vmap(lambda r, A: r @ A, in_axes=(0 if in_batched[0] else None, 0))(r, A), True
