@@ -66,6 +66,9 @@ BY_JAX = (
     "test_shuffle_and_streams.py",
 )
 
+#: Solvers whose case of a test takes longest, left to `make test-all`.
+DEAR = {"test_full_batches_reach_the_known_limit": ("vrbo", "stocbio", "aid_fp", "subbio", "itd_bio", "lancbio")}
+
 #: This process; tests may replace the class.
 PROCESS = psutil.Process()
 
@@ -83,6 +86,8 @@ def pytest_collection_modifyitems(items):
         for name in ("stem", "run_stem", "file_stem", "file"):
             if name in values:
                 item.add_marker(pytest.mark.xdist_group(values[name]))
+        if values.get("stem") in DEAR.get(item.originalname, ()):
+            item.add_marker(pytest.mark.slow)
         folder, by_jax = item.path.parent.name, values.get("backend") == "jax"
         if folder in ("contract", "core") and item.path.name not in BY_JAX and by_jax:
             item.add_marker(pytest.mark.slow)

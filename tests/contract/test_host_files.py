@@ -262,7 +262,7 @@ def test_native_loops_cost_what_was_drawn(native):
     assert result["counts"] == expected
 
 
-@pytest.mark.parametrize("name", ["simulated", "ijcnn1"])
+@pytest.mark.parametrize("name", ["simulated", pytest.param("ijcnn1", marks=pytest.mark.slow)])
 def test_native_loops_are_the_same_method(name):
     problem = small_quadratic() if name == "simulated" else dataset_problem(name)
     a, b = (run(HOST_SOLVERS[stem], problem, 100, batch_size=16) for stem in ("template_jax", "template_torch"))

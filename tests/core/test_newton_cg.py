@@ -45,7 +45,7 @@ def subset(name, **parameters):
         pytest.param("covtype", {}, marks=pytest.mark.slow),
         pytest.param("newsgroups20", {}, marks=pytest.mark.slow),
         ("mnist_cleaning", {}),
-        ("mnist_cleaning", {"version": "ji"}),
+        pytest.param("mnist_cleaning", {"version": "ji"}, marks=pytest.mark.slow),
     ],
 )
 def test_gradient_agrees_with_central_differences(name, parameters, solution, monkeypatch):

@@ -146,6 +146,7 @@ def test_a_target_is_reached_by_half_of_the_solvers():
 
 
 # ---------------------------------------------------------------------- the command
+@pytest.mark.slow
 def test_the_command_prints_writes_and_leaves_the_reference_alone(field, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(compare, "OUTPUTS", tmp_path)
     monkeypatch.setattr(compare, "page", lambda path, df: "the page")

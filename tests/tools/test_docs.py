@@ -183,7 +183,10 @@ def test_problem_page_states_the_card_and_the_value_at_the_start(name):
         assert [float(n) for n in NUMBER.findall(line.rpartition("| ")[2])] == pytest.approx(found, rel=0.01)
 
 
-@pytest.mark.parametrize("name", problem_cards.names())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * ("newsgroups20" in n)) for n in problem_cards.names()],
+)
 def test_matrix_says_which_solver_declines_which_problem(name):
     table = matrix.read_page()
     gone = {solver for solver, _ in table} - {cls.name for cls in CLASSES.values()}

@@ -40,6 +40,7 @@ def test_every_figure_has_a_file_of_its_own_and_its_name_no_dot_but_one(df, tmp_
         assert "solver time [s]" in text
 
 
+@pytest.mark.slow
 def test_without_a_metric_stationarity_and_h_are_drawn_and_h_star_is_used_where_it_is_known(df, tmp_path):
     one = df[df.dataset_name == "d[a=0.5]"]
     names = lambda frame: "".join(path.name for path in figures.write(frame, tmp_path, "r", form="png"))

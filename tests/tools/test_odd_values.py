@@ -9,7 +9,7 @@ from tools import odd_values, start_values
 from tools.odd_values import VALUES, Bench, Trial, Worker, judged, places
 
 #: Kinds that no parameter takes.
-NONSENSE = ("dict", "empty", "list", "long", "nan", "none")
+NONSENSE = ("dict", "long", "nan", "none", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("empty", "list")))
 
 
 @pytest.fixture(scope="module")
