@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
+from benchmark_utils.backends.jax.members import fields_in_common
 from benchmark_utils.running.rules import Rules
 from benchmark_utils.running.start import start_point
 from benchmark_utils.running.sweep import Group, Member, Sweep
@@ -41,6 +42,7 @@ def test_a_member_that_diverges_counts_nothing_more_and_says_so(batch_size, back
     for state, single in zip(states, singles, strict=True):
         assert state.counts() == single["counts"]
         assert state.diverged == single["diverged"]
+        assert_allclose(state.x_before, single["x_before"], rtol=1e-3, err_msg="moved after its end")
         if not state.diverged:
             assert_allclose(state.carry.x, single["x"], rtol=0, atol=1e-5)
     assert max(n for i, n in rows if i == 1) == states[1].n_iter
@@ -89,3 +91,18 @@ def test_members_of_a_sweep_come_back_in_their_order(backend):
     for state, single in zip(states, singles, strict=True):
         assert_allclose(state.carry.x, single["x"], rtol=0, atol=1e-11)
     assert sorted({i for i, _ in rows}) == list(range(6))
+
+
+def test_counters_are_one_for_all_members_and_steps_are_not():
+    """A full pass every few iterations would else be a branch for each member, taken by all at every iteration."""
+    cls, problem, rules = helpers.solver_classes()["srba"], helpers.small_quadratic(), Rules(precision="float64")
+    solver = cls.get_instance(backend="jax", batch_size=16)
+    assert solver.skip(problem=problem.view, rules=rules) == (False, None)
+    program = Sweep(solver, problem.view, rules, lambda seed: start_point(problem, seed)).program
+    group = Group(program, [Member({}, 0)], lambda seed: start_point(problem, seed), {})
+    group.first_states()
+    member = lambda tree: type(tree)(*(a[0] for a in tree))
+    draws = program.draws_type(**{role: a[0] for role, a in group.streams.take(1).items()})
+    same = fields_in_common(program.counted_step, member(group.carry), member(group.hp), program.data, draws)
+    assert dict(zip(group.carry._fields, same, strict=True))["t"]
+    assert sum(same) == 1

@@ -162,8 +162,7 @@ FAULTS = (
     ),
     # ------------------------------------------------------------------ sweep
     Fault(
-        "sweep.draws_of_member_0", SWEEP,
-        "program.streams(member.seed) for member", "program.streams(members[0].seed) for member",
+        "sweep.draws_of_member_0", SWEEP, "of_seed.setdefault(member.seed, [])", "of_seed.setdefault(0, [])",
         IDLE,
     ),
     Fault(
@@ -171,27 +170,31 @@ FAULTS = (
         IDLE,
     ),
     Fault(
-        "sweep.start_of_member_0", SWEEP, "self.start(seed), seed)", "self.start(0), seed)",
+        "sweep.start_of_member_0", SWEEP, "*start(members[0].seed), members", "*start(0), members",
         SWEEPS,
     ),
     Fault(
-        "sweep.idle_member_counts", JAX_MEMBERS, "totals + active * spent", "totals + spent",
+        "sweep.rows_of_another_member", SWEEP, "callback(numbers[i], state)", "callback(i, state)",
         IDLE,
     ),
+    Fault("sweep.idle_member_counts", SWEEP, "for i in going:", "for i in range(len(states)):", IDLE),
+    Fault("sweep.idle_member_moves", SWEEP, "for i in set(ended) - set(self.ends):", "for i in ():", IDLE),
+    Fault("sweep.nobody_is_set_aside", SWEEP, "if going:  # else", "if False:  # else", IDLE),
     Fault(
-        "sweep.idle_member_counts_what_is_fixed", JAX_COUNTS,
-        "out = active[:, None] * self.n", "out = np.ones_like(active)[:, None] * self.n", IDLE,
+        "sweep.counts_of_draws_lost", JAX_MEMBERS,
+        "jnp.concatenate([totals, of_draws], axis=1)", "jnp.concatenate([totals, 0 * of_draws], axis=1)", IDLE,
     ),
-    Fault("sweep.idle_member_goes_on", SWEEP, "if active[i]:", "if True:", IDLE),
-    Fault("sweep.idle_member_moves", JAX_MEMBERS, "jnp.where(active, a, b)", "a", IDLE),
+    Fault(
+        "sweep.counts_of_one_iteration", JAX_COUNTS,
+        "np.tile(self.n * np.array", "np.tile(np.array", IDLE,
+    ),
+    Fault(
+        "sweep.nothing_in_common", JAX_MEMBERS, "return [i in common for i in fields]", "return [False] * len(state)",
+        IDLE,
+    ),
     Fault(
         "sweep.divergence_lost", SWEEP,
         'status="running" if finite[i] else "diverged"', 'status="running"', IDLE,
-    ),
-    Fault(
-        "sweep.x_before_of_an_idle_member_moves", SWEEP,
-        "self.x_before = bk.xp.where(moved, x_before, self.x_before)", "self.x_before = x_before",
-        IDLE,
     ),
     # ------------------------------------------------------------------ values and rules
     Fault(
