@@ -93,7 +93,7 @@ def test_members_of_a_sweep_come_back_in_their_order(backend):
     assert sorted({i for i, _ in rows}) == list(range(6))
 
 
-def test_counters_are_one_for_all_members_and_steps_are_not():
+def test_jax_takes_counters_once_for_all_members():
     """A full pass every few iterations would else be a branch for each member, taken by all at every iteration."""
     cls, problem, rules = helpers.solver_classes()["srba"], helpers.small_quadratic(), Rules(precision="float64")
     solver = cls.get_instance(backend="jax", batch_size=16)
