@@ -70,10 +70,10 @@ class Solver(BilevelSolver):
     choices = {"warm_start": ("none", "z")}
     search_space = {
         "n_inner_steps": Int(1, 500, start=10),
-        "n_linear_steps": Int(1, 500, start=10),
+        "n_linear_steps": Int(1, 500, start=50),
         "linear_ratio": Log(1e-2, 1e2, start=1.0),
         "step_size": Log(1e-4, 1e3, start="1/L"),
-        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+        "outer_ratio": Log(1e-6, 1e3, start=10.0),
     }
     deterministic = {
         "limit": "exact",

@@ -72,7 +72,7 @@ class Solver(BilevelSolver):
         "n_neumann_steps": Int(1, 1000, start=50),
         "neumann_step": Log(1e-6, 1e4, start="1/L"),
         "step_size": Log(1e-4, 1e3, start="1/L"),
-        "outer_ratio": Log(1e-6, 1e3, start=1.0),
+        "outer_ratio": Log(1e-6, 1e3, start=10.0),
     }
     deterministic = {
         "limit": "neumann",
