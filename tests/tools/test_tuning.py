@@ -216,7 +216,7 @@ def test_members_of_a_batch_score_what_single_runs_do_and_test_rows_are_not_look
         )  # fmt: skip
         single.run(lambda: True)
         result = single.get_result()
-        assert abs(score(problem, result["z"], result["x"]) - outcomes[0].scores[i]) < 1e-9
+        assert abs(problem.evaluator.solve(result["x"]).h - outcomes[0].scores[i]) < 1e-9
     assert outcomes[1].score == math.inf, "divergence is the worst"
     assert 2 * 3900 < outcomes[0].samples <= 2 * 4400
 
