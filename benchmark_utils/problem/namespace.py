@@ -13,6 +13,12 @@ def _segment_sum(values, ids, n):
     return out
 
 
+def _add_rows(table, ids, rows):
+    out = table.copy()
+    np.add.at(out, ids, rows)
+    return out
+
+
 def _logsumexp(u, axis):  # twice as fast as SciPy's, which also sees to infinities and weights
     largest = u.max(axis=axis, keepdims=True)
     return np.log(np.exp(u - largest).sum(axis=axis)) + largest.squeeze(axis)
@@ -34,6 +40,7 @@ xp = types.SimpleNamespace(
         "sum": _sum,
         "sigmoid": scipy.special.expit,
         "segment_sum": _segment_sum,
+        "add_rows": _add_rows,
         "split_sizes": _split_sizes,
         "matvec": operator.matmul,  # of SciPy's sparse matrices too
         "vecmat": operator.matmul,

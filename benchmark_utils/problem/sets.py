@@ -19,11 +19,24 @@ class NoisyImages(FeasibleSet):
     ----------
     radius : float
         Positive Euclidean radius of each image.
+    projection : {"exact", "sequential"}
+        What solvers take for the projection: the nearest point, or, as in published code, each row onto its ball and
+        then clipped. That lies in the set, is no projection, and its fixed points need not be stationary.
     """
 
     radius: float
+    projection: str = "exact"
 
     def project(self, xp, x, arrays):
+        """Return the point of the set that solvers move to from x, shape (n, pixels)."""
+        if self.projection == "exact":
+            return self.nearest(xp, x, arrays)
+        norms = xp.sqrt(_row_sums(xp, x * x))
+        outside = norms > self.radius
+        scale = xp.where(outside, self.radius / xp.where(outside, norms, 1 + norms), 1 + 0 * norms)
+        return self._clipped(xp, scale * x, arrays["images"])
+
+    def nearest(self, xp, x, arrays):
         """Return the exact projection of x, shape (n, pixels).
 
         The projection of a row u is ``clip(t u, -a, 1 - a)`` with ``t = 1 / (1 + mu)``, mu the

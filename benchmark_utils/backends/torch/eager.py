@@ -43,6 +43,7 @@ def _namespace():
         "take": _take,
         "logsumexp": torch.logsumexp,
         "segment_sum": _segment_sum,
+        "add_rows": lambda table, ids, rows: table.index_add(0, ids, rows),
         "split_sizes": torch.split,
         "matvec": torch.matmul,
         "vecmat": torch.matmul,
