@@ -39,8 +39,7 @@ class Solver(BilevelSolver):
     n_linear_steps : int
         N, steps of B_k in one outer iteration.
     n_cross_batches : int
-        J, mini-batches over which the cross product is averaged; 1 in the paper. Grazzi, Pontil and
-        Salzo (JMLR 24(167), 2023) take as many as there are steps of the linear system.
+        J, mini-batches of the mean cross product; 1 in the paper, N in Grazzi et al. (JMLR 2023).
     inner_solver : {"gd", "nesterov"}
         A_k: stochastic gradient descent, or Nesterov's accelerated gradient started anew at each
         outer iteration.
@@ -144,8 +143,7 @@ class Solver(BilevelSolver):
         else:
             hvp = lambda k, u: oracles.hvp(z, s.x, u, draws.v[k])
             solve = lambda b: linear_system.sgd(oracles, hvp, b, s.v, beta, self.n_linear_steps)
-        J = self.n_cross_batches
-        D_x, v = hypergradient.implicit(oracles, z, s.x, solve, draws.f, draws.x, J)
+        D_x, v = hypergradient.implicit(oracles, z, s.x, solve, draws.f, draws.x, self.n_cross_batches)
         how = self.outer_optimiser, self.outer_momentum
         x, m_x, s_x = outer_step(oracles, s, D_x, gamma, s.t, *how)
         return State(z=z, v=v, x=x, d_x=D_x, t=s.t + 1, m_x=m_x, s_x=s_x)

@@ -41,8 +41,7 @@ class Solver(BilevelSolver):
         ``n_steps``, the finite horizon schedule (ii).
     n_steps : int
         t, k and J: inner steps, steps of the linear system and batches of the mean outer gradient
-        and cross product in one outer iteration; where they grow, their cap. With
-        ``outer_batch_size="full"`` the outer gradient is taken once.
+        (one where that is all rows) and cross product in one iteration; where they grow, their cap.
     growth : float
         c > 0, by how much the lengths grow in one outer iteration (steps).
     warm_start : {"none", "z", "z_and_v"}
@@ -140,10 +139,8 @@ class Solver(BilevelSolver):
             F_z, F_x = oracles.grad_outer(z, x, draws.f[j])
             return total[0] + F_z, total[1] + F_x
 
-        if self.partitions["outer"].n_blocks == 1:
-            F_z, F_x = oracles.grad_outer(z, x, draws.f[0])
-        else:
-            F_z, F_x = (total / n for total in oracles.repeat(n, add_grad_outer, (0 * z, 0 * x)))
+        m = 1 if self.partitions["outer"].n_blocks == 1 else n
+        F_z, F_x = (total / m for total in oracles.repeat(m, add_grad_outer, (0 * z, 0 * x)))
         linear_step = lambda j, v: v - eta_v(j) * (oracles.hvp(z, x, v, draws.v[j]) + F_z)
         v = oracles.repeat(n, linear_step, s.v if self.warm_start == "z_and_v" else 0 * s.v)
 

@@ -43,8 +43,7 @@ class Solver(BilevelSolver):
     n_neumann_steps : int
         Q, products of the Neumann series (the series has Q + 1 terms).
     n_cross_batches : int
-        J, mini-batches over which the cross product is averaged; 1 in the paper. Grazzi, Pontil and
-        Salzo (JMLR 24(167), 2023) take as many as there are steps of the linear system.
+        J, mini-batches of the mean cross product; 1 in the paper, Q in Grazzi et al. (JMLR 2023).
     largest_batch : int
         L, batches that the first factor averages with ``batch_growth="theory"`` (the last one takes
         1); not used with "constant".

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from benchopt.results import read_results
 
-from benchmark_utils.statistics.final import final_results
 from tools import write_utf8
 
 SEED, BATCH, BUDGET = 2, 90, 2e6
@@ -32,7 +31,7 @@ HEADER = """# Data poisoning of MNIST, the random search of Table 3 of Grazzi, P
 """
 
 
-# ---------------------------------------------------------------------- methods: a stream -> (parameters, step of z, of x)
+# ------------------------------------- methods: a stream -> (parameters, step of z, step of x)
 def _draw(rng, bounds):
     return float(f"{np.exp(rng.uniform(*np.log(bounds))):.3g}")
 

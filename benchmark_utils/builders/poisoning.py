@@ -12,9 +12,7 @@ from benchmark_utils.terms.poisoned import Poisoned
 from benchmark_utils.terms.scaled import Scaled
 
 
-def poisoning(
-    name, splits, *, n_poisoned, radius, ridge, card, projection="exact", exact=True, retrain=0, **options
-):
+def poisoning(name, splits, *, n_poisoned, radius, ridge, card, projection="exact", exact=True, retrain=0, **options):
     """Build a data-poisoning problem: noise on training images harms a multinomial regression.
 
     G is the regularised loss on the training images, the first ``n_poisoned`` of them with noise x, and F is minus

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from typing import Any
 
+from benchmark_utils.oracles.cross_mean import cross_mean
 from benchmark_utils.oracles.differentiate import differentiate
 from benchmark_utils.oracles.ledger import Ledger
 from benchmark_utils.problem.projections import ball
@@ -137,26 +138,14 @@ class Oracles:
         """Return C v, shape of x."""
         return self._ask("inner", ("cross",), z, x, v, batch, ("cross",))[0]
 
-    def cross_mean(self, z, x, v, batches, n):
-        """Return the mean of C v over the first ``n`` of several batches, shape of x; each is counted.
+    cross_mean = cross_mean  # (z, x, v, batches, n) -> the mean of C v over several batches
 
-        Where the rows of a batch have entries of x of their own, those alone are touched.
-        """
-        term = self.spec.terms["inner"]
-        if term.cross_of_rows is None:
-            add = lambda j, total: total + self.cross(z, x, v, batches[j])
-            return self.repeat(n, add, 0 * x) / n
-        xp, (z_shape, x_shape) = self.bk.xp, self.spec.shapes
-        z, shaped, v = unflatten(xp, z, z_shape), unflatten(xp, x, x_shape), unflatten(xp, v, z_shape)
-
-        def add(j, total):
-            rows, weights, size = self._rows("inner", batches[j])
-            self.asked.add("cross")
-            self.ledger.tick("cross", size)
-            ids, values = term.cross_of_rows(xp, z, shaped, v, rows, weights)
-            return xp.add_rows(total, ids, values)
-
-        return flatten(xp, self.repeat(n, add, 0 * shaped), shape=x_shape) / n
+    def cross_of_rows(self, of_term, batch):
+        """Return (rows of x, what C v adds to them); z, x and v have the shapes of the problem."""
+        rows, weights, n = self._rows("inner", batch)
+        self.asked.add("cross")
+        self.ledger.tick("cross", n)
+        return self.spec.terms["inner"].cross_of_rows(self.bk.xp, *of_term, rows, weights)
 
     def hvp_cross(self, z, x, v, batch):
         """Return (H v, C v) from one pass over the batch; shapes of z and x."""
