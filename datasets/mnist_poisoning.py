@@ -109,7 +109,11 @@ class Dataset(NumericParameters, BaseDataset):
             licence="CC BY-SA 3.0 as Keras's documentation states it; the mirror states none",
             splits={name: len(targets) for name, (_, targets) in splits.items()},
             hashes=mnist.FILES,
-            notes=f"{self.poisoned:,} of the {self.train:,} training images carry noise",
+            notes=(
+                f"{self.poisoned:,} of the {self.train:,} training images carry noise; with the default sizes each "
+                "solution of z*(x), h and its gradient takes 35 to 45 s of one core, training anew by 1,000 steps "
+                "about 70 s, and the evaluator 1.6 GiB of memory, rows included"
+            ),
         )
         problem = poisoning(
             "mnist_poisoning",
