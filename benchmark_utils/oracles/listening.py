@@ -46,7 +46,7 @@ class ListeningOracles(Oracles):
 
     def cross_mean(self, z, x, v, batches, n):
         """Return the mean of C v over several batches; heard as one cross product."""
-        if x is self.x and not self._deaf:
+        if not self._deaf and x is self.x:
             self.z_and_v = z, v
         with self._not_listening():
             return super().cross_mean(z, x, v, batches, n)
