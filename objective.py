@@ -184,7 +184,7 @@ class Objective(NumericParameters, BaseObjective):
             return float(gradient @ gradient)
         alpha, shape = problem.gradient_mapping_step, problem.outer_shape
         trial = unflatten(xp, x - alpha * gradient, shape)
-        moved = flatten(xp, problem.feasible_set.project(xp, trial, problem.feasible_arrays))
+        moved = flatten(xp, problem.feasible_set.nearest(xp, trial, problem.feasible_arrays))
         return float(np.sum(((x - moved) / alpha) ** 2))
 
     def save_final_results(self, z=None, x=None, run_facts=None, **_):

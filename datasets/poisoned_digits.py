@@ -1,20 +1,11 @@
-import numpy as np
 from benchopt import BaseDataset
 
 from benchmark_utils.builders.data_set import skipped_if_not_built
-from benchmark_utils.evaluation.multinomial import MultinomialEvaluator
+from benchmark_utils.builders.poisoning import poisoning
 from benchmark_utils.files import digits
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
-from benchmark_utils.problem.namespace import xp
 from benchmark_utils.problem.parameters import NumericParameters, number, seed
-from benchmark_utils.problem.problem import Problem
-from benchmark_utils.problem.sets import NoisyImages
-from benchmark_utils.terms.glm import GLM
-from benchmark_utils.terms.links import MULTINOMIAL
-from benchmark_utils.terms.penalties import Ridge
-from benchmark_utils.terms.poisoned import Poisoned
-from benchmark_utils.terms.scaled import Scaled
 
 TRAIN, VALIDATION, TEST = 1000, 400, 397
 
@@ -55,28 +46,8 @@ class Dataset(NumericParameters, BaseDataset):
         if reason is not None:
             return dict(problem=None, reason=reason)
         parts = digits.split(self.seed, train=TRAIN, validation=VALIDATION, test=TEST)
-        splits = {
-            name: {"features": features, "targets": one_hot(labels, digits.N_CLASSES)}
-            for name, (features, labels) in parts.items()
-        }
+        splits = {name: (features, one_hot(labels, digits.N_CLASSES)) for name, (features, labels) in parts.items()}
         n_poisoned = round(self.poisoned * TRAIN)
-        inner = Poisoned("multinomial", Ridge(2 * self.ridge), n_classes=digits.N_CLASSES)
-        outer = Scaled(GLM("multinomial", n_classes=digits.N_CLASSES), -1.0)
-        inner_shape = (digits.N_PIXELS, digits.N_CLASSES)
-        outer_shape = (n_poisoned, digits.N_PIXELS)
-        evaluator = MultinomialEvaluator(
-            inner, outer, splits["train"], splits["validation"], inner_shape, outer_shape,
-            ridge=2 * self.ridge, tasks=False,
-        )  # fmt: skip
-
-        def metrics(z, x, solution):
-            out = {}
-            for end, at in (("", z), ("_exact", solution.z)):
-                for split in ("validation", "test"):
-                    loss, error = _loss_and_error(splits[split], np.reshape(at, inner_shape))
-                    out |= {f"{split}_loss{end}": loss, f"{split}_error{end}": error}
-            return out
-
         card = Card(
             title="Digits poisoning",
             formula=(
@@ -85,29 +56,16 @@ class Dataset(NumericParameters, BaseDataset):
             ),
             source=digits.SOURCE,
             licence=digits.LICENCE,
-            splits={name: len(rows["targets"]) for name, rows in splits.items()},
+            splits={name: len(targets) for name, (_, targets) in splits.items()},
             notes=f"{n_poisoned:,} of the {TRAIN:,} training images carry noise",
         )
-        problem = Problem(
-            name="poisoned_digits",
-            inner=inner,
-            outer=outer,
-            splits=splits,
-            inner_shape=inner_shape,
-            outer_shape=outer_shape,
-            init=lambda rng: (np.zeros(np.prod(inner_shape)), np.zeros(np.prod(outer_shape))),
-            evaluator=evaluator,
+        problem = poisoning(
+            "poisoned_digits",
+            splits,
+            n_poisoned=n_poisoned,
+            radius=self.radius,
+            ridge=self.ridge,
             card=card,
-            metrics=metrics,
-            feasible_set=NoisyImages(self.radius),
-            feasible_arrays={"images": splits["train"]["features"][:n_poisoned]},
             data_seed=self.seed,
         )
         return dict(problem=problem)
-
-
-def _loss_and_error(rows, z):
-    """Return (mean loss, share of wrong predictions) of the linear model z."""
-    u, y = rows["features"] @ z, rows["targets"]
-    wrong = u.argmax(axis=1) != y.argmax(axis=1)
-    return float(np.mean(MULTINOMIAL.value(xp, u, y))), float(np.mean(wrong))

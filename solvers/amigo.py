@@ -38,6 +38,8 @@ class Solver(BilevelSolver):
         T, steps of A_k in one outer iteration.
     n_linear_steps : int
         N, steps of B_k in one outer iteration.
+    n_cross_batches : int
+        J, mini-batches of the mean cross product; 1 in the paper, N in Grazzi et al. (JMLR 2023).
     inner_solver : {"gd", "nesterov"}
         A_k: stochastic gradient descent, or Nesterov's accelerated gradient started anew at each
         outer iteration.
@@ -76,6 +78,7 @@ class Solver(BilevelSolver):
         "sampling": ["with_replacement"],
         "n_inner_steps": ["tuned"],
         "n_linear_steps": ["tuned"],
+        "n_cross_batches": [1],
         "inner_solver": ["gd"],
         "linear_solver": ["gd"],
         "outer_optimiser": ["sgd"],
@@ -110,7 +113,8 @@ class Solver(BilevelSolver):
     def draws(self):
         N = self.n_linear_steps
         v = {"gd": inner(N), "cg": inner(1), "normal": inner(N, 2)}[self.linear_solver]
-        return {"z": inner(self.n_inner_steps), "v": v, "x": inner(), "f": outer()}
+        x = inner() if self.n_cross_batches == 1 else inner(self.n_cross_batches)
+        return {"z": inner(self.n_inner_steps), "v": v, "x": x, "f": outer()}
 
     def step(self, s, oracles, hp, draws):
         alpha = hp.step_size  # inner step
@@ -139,7 +143,7 @@ class Solver(BilevelSolver):
         else:
             hvp = lambda k, u: oracles.hvp(z, s.x, u, draws.v[k])
             solve = lambda b: linear_system.sgd(oracles, hvp, b, s.v, beta, self.n_linear_steps)
-        D_x, v = hypergradient.implicit(oracles, z, s.x, solve, draws.f, draws.x)
+        D_x, v = hypergradient.implicit(oracles, z, s.x, solve, draws.f, draws.x, self.n_cross_batches)
         how = self.outer_optimiser, self.outer_momentum
         x, m_x, s_x = outer_step(oracles, s, D_x, gamma, s.t, *how)
         return State(z=z, v=v, x=x, d_x=D_x, t=s.t + 1, m_x=m_x, s_x=s_x)

@@ -41,7 +41,7 @@ class Solver(BilevelSolver):
         ``n_steps``, the finite horizon schedule (ii).
     n_steps : int
         t, k and J: inner steps, steps of the linear system and batches of the mean outer gradient
-        and cross product in one outer iteration; where they grow, their cap.
+        (one where that is all rows) and cross product in one iteration; where they grow, their cap.
     growth : float
         c > 0, by how much the lengths grow in one outer iteration (steps).
     warm_start : {"none", "z", "z_and_v"}
@@ -133,17 +133,17 @@ class Solver(BilevelSolver):
         z = 0 * s.z if self.warm_start == "none" else s.z
         z = oracles.repeat(n, lambda i, z: z - eta(i) * oracles.grad_inner(z, x, draws.z[i]), z)
 
-        # The mean of J_s gradients of F, kept fixed while k_s steps solve H v + F_z = 0 from
-        # v_0 = 0, or from the previous v.
+        # The mean of J_s gradients of F, or the one of all its rows, kept fixed while k_s steps
+        # solve H v + F_z = 0 from v_0 = 0, or from the previous v.
         def add_grad_outer(j, total):
             F_z, F_x = oracles.grad_outer(z, x, draws.f[j])
             return total[0] + F_z, total[1] + F_x
 
-        F_z, F_x = (total / n for total in oracles.repeat(n, add_grad_outer, (0 * z, 0 * x)))
+        m = 1 if self.partitions["outer"].n_blocks == 1 else n
+        F_z, F_x = (total / m for total in oracles.repeat(m, add_grad_outer, (0 * z, 0 * x)))
         linear_step = lambda j, v: v - eta_v(j) * (oracles.hvp(z, x, v, draws.v[j]) + F_z)
         v = oracles.repeat(n, linear_step, s.v if self.warm_start == "z_and_v" else 0 * s.v)
 
         # The mean of J_s cross products and the projected outer step.
-        add_cross = lambda j, total: total + oracles.cross(z, x, v, draws.x[j])
-        D_x = F_x + oracles.repeat(n, add_cross, 0 * x) / n
+        D_x = F_x + oracles.cross_mean(z, x, v, draws.x, n)
         return State(z=z, v=v, x=oracles.project(x - alpha * D_x), d_x=D_x, t=s.t + 1)

@@ -42,6 +42,8 @@ class Solver(BilevelSolver):
         T, steps of SGD on z in one iteration.
     n_neumann_steps : int
         Q, products of the Neumann series (the series has Q + 1 terms).
+    n_cross_batches : int
+        J, mini-batches of the mean cross product; 1 in the paper, Q in Grazzi et al. (JMLR 2023).
     largest_batch : int
         L, batches that the first factor averages with ``batch_growth="theory"`` (the last one takes
         1); not used with "constant".
@@ -77,6 +79,7 @@ class Solver(BilevelSolver):
         "batch_growth": ["constant"],
         "n_inner_steps": ["tuned"],
         "n_neumann_steps": ["tuned"],
+        "n_cross_batches": [1],
         "largest_batch": [8],
         "outer_optimiser": ["sgd"],
         "outer_momentum": [0.9],
@@ -110,7 +113,8 @@ class Solver(BilevelSolver):
         T, Q, L = self.n_inner_steps, self.n_neumann_steps, self.largest_batch
         # With "theory", of row j of the batches of v the first n_blocks[j] are used.
         v = inner(Q) if self.batch_growth == "constant" else inner(Q, L)
-        return {"z": inner(T), "v": v, "x": inner(), "f": outer()}
+        x = inner() if self.n_cross_batches == 1 else inner(self.n_cross_batches)
+        return {"z": inner(T), "v": v, "x": x, "f": outer()}
 
     def step(self, s, oracles, hp, draws):
         alpha = hp.step_size  # inner step
@@ -132,7 +136,8 @@ class Solver(BilevelSolver):
         solve = lambda b: linear_system.shia(oracles, hvp, b, None, eta, self.n_neumann_steps)
 
         # Algorithm 2, lines 8-9: hypergradient estimate and outer step.
-        D_x, _ = hypergradient.implicit(oracles, z, s.x, solve, draws.f, draws.x)
+        J = self.n_cross_batches
+        D_x, _ = hypergradient.implicit(oracles, z, s.x, solve, draws.f, draws.x, J)
         how = self.outer_optimiser, self.outer_momentum
         x, m_x, s_x = outer_step(oracles, s, D_x, beta, s.t, *how)
         return State(z=z, x=x, d_x=D_x, t=s.t + 1, m_x=m_x, s_x=s_x)

@@ -6,11 +6,12 @@ beforehand. All timings alternate within one process, and the best of several ro
 processor time of the process: run it on one core (``taskset -c 0 python -m tools.loop_speed``), where it is the time
 that a quiet core takes, even if the machine is shared.
 
-Usage: python -m tools.loop_speed [units] [sweep] [memory] [rounds]
+Usage: python -m tools.loop_speed [units] [sweep] [memory] [data set ...] [rounds]
 
 ``units``: the table of solvers in units (default); ``sweep``: 5 x 5 configurations of SOBA with 10 seeds, at once
 against one by one;
-``memory``: microseconds of an iteration on problems bound by memory, and GB/s against a copy of the same bytes.
+``memory``: microseconds of an iteration on problems bound by memory, and GB/s against a copy of the same bytes; of
+data sets as `benchopt run -d` takes them ("mnist_poisoning[projection=sequential,exact=False]"), or of `MEMORY`.
 """
 
 import itertools
@@ -32,6 +33,7 @@ from benchmark_utils.running.sweep import Member, Sweep
 from benchmark_utils.terms.glm import GLM
 from benchmark_utils.terms.penalties import ExpRidge
 from tools import write_utf8
+from tools.tune import instance
 
 N, M, D, B, T, Q = 49_990, 91_701, 22, 64, 10, 10
 
@@ -50,6 +52,16 @@ TABLE = (
     ("SOBA", "torch", {}, 1 << 9, math.inf),
     ("SOBA", "torch-compiled", {}, 1 << 13, math.inf),
 )
+
+
+#: Data sets bound by memory, with the iterations of one timing.
+MEMORY = {
+    "mnist_cleaning": 1 << 11,
+    "covtype": 1 << 11,
+    "newsgroups20": 1 << 8,
+    "mnist_poisoning[exact=False,retrain=0]": 1 << 4,
+    "mnist_poisoning[projection=sequential,exact=False,retrain=0]": 1 << 5,
+}
 
 
 def ijcnn1_shaped(rng):
@@ -181,8 +193,11 @@ def sweep(benchmark, problem, n_steps=5, n_ratios=5, n_seeds=10, n_iter=8192):
 
 
 def bytes_of_iteration(program):
-    """Return the bytes that one iteration has to move: a block of each level read, the state read and written."""
-    blocks = 0
+    """Return the bytes that one iteration has to move: a block of each level read, the state read and written.
+
+    Those of the feasible set are read too.
+    """
+    blocks = sum(a.nbytes for a in program.data["feasible"].values())
     for level, part in program.partitions.items():
         leaves = jax.tree.leaves(program.data[level])
         blocks += sum(leaf.nbytes for leaf in leaves) // part.n_blocks
@@ -190,15 +205,14 @@ def bytes_of_iteration(program):
     return blocks + 2 * sum(fields.values())
 
 
-def memory(benchmark, names=("mnist_cleaning", "covtype", "newsgroups20")):
+def memory(benchmark, names=tuple(MEMORY)):
     """Print microseconds an iteration of SOBA on problems bound by memory, and GB/s beside a copy of as many bytes."""
     for name in names:
-        (dataset,) = benchmark.check_dataset_patterns([name], class_only=True)
-        data = dataset.get_instance().get_data()
+        data = instance(benchmark.check_dataset_patterns([name]), name).get_data()
         if data["problem"] is None:
             print(data["reason"])
             continue
-        n_iter = 1 << 8 if name == "newsgroups20" else 1 << 11
+        n_iter = MEMORY.get(name, 1 << 8)
         solver = find(benchmark, "SOBA").get_instance(backend="jax", step_size=1e-3)
         put_at_start(solver, data["problem"], device="cpu", max_iterations=n_iter)
         moved = bytes_of_iteration(solver.program)
@@ -222,7 +236,8 @@ def main(arguments):
     if "sweep" in arguments:
         sweep(benchmark, problem)
     if "memory" in arguments:
-        memory(benchmark)
+        known = {data_set.name for data_set in benchmark.get_datasets()}
+        memory(benchmark, [a for a in arguments if a.split("[")[0] in known] or tuple(MEMORY))
     if "units" in arguments or not {"sweep", "memory"} & set(arguments):
         units(benchmark, problem, rng, rounds, [a for a in arguments if "/" in a])
 

@@ -16,6 +16,7 @@ from benchmark_utils.evaluation import newton_cg
 from benchmark_utils.evaluation.solution import Solution
 from benchmark_utils.problem.namespace import xp
 from benchmark_utils.terms.links import LINKS
+from benchmark_utils.terms.scaled import Scaled
 
 #: Up to this many inner variables, and multiplications to assemble the Hessian, it is factorised at each step.
 DENSE_LIMIT, DENSE_PRODUCTS = 1000, 10**10
@@ -27,7 +28,7 @@ class GLMEvaluator:
     Parameters
     ----------
     inner, outer : benchmark_utils.terms.glm.GLM
-        G, with a penalty and possibly weighted rows; F without penalty.
+        G, with a penalty and possibly weighted rows; F without penalty, or such an F times a constant (`Scaled`).
     inner_rows, outer_rows : dict
         "features" and "targets" of both.
     tolerance : float
@@ -41,7 +42,7 @@ class GLMEvaluator:
         self.tolerance, self.adjoint_tolerance = tolerance, adjoint_tolerance
         self.A, self.y = _float64(inner_rows["features"]), np.asarray(inner_rows["targets"], np.float64)
         self.B, self.t = _float64(outer_rows["features"]), np.asarray(outer_rows["targets"], np.float64)
-        self.loss, self.outer_loss = LINKS[inner.link], LINKS[outer.link]
+        self.loss, self.outer_loss = LINKS[inner.link], _link(outer)
         self.shape = (self.A.shape[1],) if inner.n_classes == 1 else (self.A.shape[1], inner.n_classes)
         self.size = int(np.prod(self.shape))
         self.used, self.A_T = slice(None), self.A.T
@@ -56,6 +57,9 @@ class GLMEvaluator:
         self._single = None
 
     # ------------------------------------------------------------------ G and F at one x
+    def place(self, x):
+        """Bring what depends on x, and is kept, to a flat float64 x; here the features do not."""
+
     def row_weights(self, x):
         """Return s_i(x) / n, shape (n,)."""
         n = self.A.shape[0]
@@ -99,6 +103,7 @@ class GLMEvaluator:
     def solve(self, x, start=None):
         """Return the `Solution` at x, warm-started from the `Solution` ``start``."""
         x = np.asarray(x, np.float64)
+        self.place(x)
         w, q_all = self.row_weights(x), self.penalty_diagonal(x)
         q = q_all[self.used]
         z, v, frozen = np.zeros(self.shape)[self.used], None, None
@@ -116,14 +121,16 @@ class GLMEvaluator:
     def adjoint(self, z, x, start=None):
         """Return v*(z, x) = -H^{-1} grad_z F at any flat z, shape (p,), from the `Solution` ``start`` at this x."""
         z, x = np.reshape(z, self.shape), np.asarray(x, np.float64)
+        self.place(x)
         v, frozen = (None, None) if start is None else (start.v.reshape(self.shape)[self.used], start.frozen)
         u, w, q = self.A @ z[self.used], self.row_weights(x), self.penalty_diagonal(x)
         return self._adjoint(z, u, w, q, v, frozen)[0].ravel()
 
     def direction(self, z, v, x):
         """Return C v + grad_x F at any flat z and v, shape (d,); F does not depend on x here."""
-        z, v = np.reshape(z, self.shape), np.reshape(v, self.shape)
-        return self._cross(np.asarray(x, np.float64), z, self.A @ z[self.used], v)
+        z, v, x = np.reshape(z, self.shape), np.reshape(v, self.shape), np.asarray(x, np.float64)
+        self.place(x)
+        return self._cross(x, z, self.A @ z[self.used], v)
 
     def _adjoint(self, z, u, w, q, v, frozen):
         """Return (v* at z and its predictions u, preconditioner) from a start v on the used features."""
@@ -185,6 +192,11 @@ class GLMEvaluator:
 
 def _float64(features):
     return sp.csr_array(features, dtype=np.float64) if sp.issparse(features) else np.asarray(features, np.float64)
+
+
+def _link(term):
+    """Return the link of a GLM, or of one times a constant."""
+    return _link(term.term).times(term.factor) if isinstance(term, Scaled) else LINKS[term.link]
 
 
 def _rows(w, u):

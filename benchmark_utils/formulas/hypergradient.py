@@ -38,7 +38,7 @@ def directions(group, of_G, of_F):
     return tuple(g if k == "z" else g + of_F["vx".index(k)] for k, g in zip(group, of_G, strict=True))
 
 
-def implicit(oracles, z, x, solve, outer_batch, cross_batch):
+def implicit(oracles, z, x, solve, outer_batch, cross_batch, n_cross=1):
     """Return (D_x, v) with ``v = solve(grad_z F)`` and ``D_x = grad_x F + C v``.
 
     Parameters
@@ -47,10 +47,14 @@ def implicit(oracles, z, x, solve, outer_batch, cross_batch):
         ``solve(b) -> v`` with v ~ -H^{-1} b.
     outer_batch, cross_batch : batch
         Batches of F and of the cross product.
+    n_cross : int
+        Where it is more than 1, ``cross_batch`` holds so many batches, over which the product is averaged.
     """
     F_z, F_x = oracles.grad_outer(z, x, outer_batch)
     v = solve(F_z)
-    return F_x + oracles.cross(z, x, v, cross_batch), v
+    if n_cross == 1:
+        return F_x + oracles.cross(z, x, v, cross_batch), v
+    return F_x + oracles.cross_mean(z, x, v, cross_batch, n_cross), v
 
 
 def shia(oracles, z, x, eta, n, linear_batches, outer_batch, cross_batch):

@@ -44,6 +44,13 @@ class ListeningOracles(Oracles):
                 self.z = z
         return super()._ask(level, names, z, x, v, batch, ticks, times)
 
+    def cross_mean(self, z, x, v, batches, n):
+        """Return the mean of C v over several batches; heard as one cross product."""
+        if not self._deaf and x is self.x:
+            self.z_and_v = z, v
+        with self._not_listening():
+            return super().cross_mean(z, x, v, batches, n)
+
     @contextlib.contextmanager
     def _not_listening(self):
         before, self._deaf = self._deaf, True

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from typing import Any
 
+from benchmark_utils.oracles.cross_mean import cross_mean
 from benchmark_utils.oracles.differentiate import differentiate
 from benchmark_utils.oracles.ledger import Ledger
 from benchmark_utils.problem.projections import ball
@@ -136,6 +137,15 @@ class Oracles:
     def cross(self, z, x, v, batch):
         """Return C v, shape of x."""
         return self._ask("inner", ("cross",), z, x, v, batch, ("cross",))[0]
+
+    cross_mean = cross_mean  # (z, x, v, batches, n) -> the mean of C v over several batches
+
+    def cross_of_rows(self, of_term, batch):
+        """Return (rows of x, what C v adds to them); z, x and v have the shapes of the problem."""
+        rows, weights, n = self._rows("inner", batch)
+        self.asked.add("cross")
+        self.ledger.tick("cross", n)
+        return self.spec.terms["inner"].cross_of_rows(self.bk.xp, *of_term, rows, weights)
 
     def hvp_cross(self, z, x, v, batch):
         """Return (H v, C v) from one pass over the batch; shapes of z and x."""

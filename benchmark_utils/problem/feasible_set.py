@@ -25,6 +25,10 @@ class FeasibleSet:
         """
         raise NotImplementedError
 
+    def nearest(self, xp, x, arrays):
+        """Return the exact projection, by which stationarity is measured; `project` unless that is a cheaper map."""
+        return self.project(xp, x, arrays)
+
 
 @dataclasses.dataclass(frozen=True)
 class Box(FeasibleSet):

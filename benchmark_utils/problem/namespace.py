@@ -13,6 +13,22 @@ def _segment_sum(values, ids, n):
     return out
 
 
+def _add_rows(table, ids, rows):
+    out = table.copy()
+    np.add.at(out, ids, rows)
+    return out
+
+
+def until_still(function, start, n):
+    """Return what ``function`` makes of an array, over and over, until nothing changes, at most ``n`` times."""
+    for _ in range(n):
+        new = function(start)
+        if np.array_equal(new, start):
+            break
+        start = new
+    return start
+
+
 def _logsumexp(u, axis):  # twice as fast as SciPy's, which also sees to infinities and weights
     largest = u.max(axis=axis, keepdims=True)
     return np.log(np.exp(u - largest).sum(axis=axis)) + largest.squeeze(axis)
@@ -34,6 +50,8 @@ xp = types.SimpleNamespace(
         "sum": _sum,
         "sigmoid": scipy.special.expit,
         "segment_sum": _segment_sum,
+        "add_rows": _add_rows,
+        "until_still": until_still,
         "split_sizes": _split_sizes,
         "matvec": operator.matmul,  # of SciPy's sparse matrices too
         "vecmat": operator.matmul,

@@ -20,6 +20,22 @@ class Link(NamedTuple):
         """Return the second derivative in u applied to du, shape of u."""
         return self.hessian(xp, u, y)(du)
 
+    def times(self, factor):
+        """Return the link of ``factor`` times this loss."""
+
+        def hessian(xp, u, y):
+            curved = self.hessian(xp, u, y)
+            return lambda du: factor * curved(du)
+
+        gradient = lambda xp, u, y: factor * self.gradient(xp, u, y)
+        return Link(
+            value=lambda xp, u, y: factor * self.value(xp, u, y),
+            gradient=gradient,
+            hessian=hessian,
+            both=lambda xp, u, y: (gradient(xp, u, y), hessian(xp, u, y)),
+            curvature=abs(factor) * self.curvature,
+        )
+
 
 def _logistic_value(xp, u, y):
     margin = -y * u

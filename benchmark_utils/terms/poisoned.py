@@ -31,6 +31,15 @@ class Poisoned(GLM):
     def _noisy_only(self, xp, x, rows, values):
         return xp.where((rows["ids"] < x.shape[0])[:, None], values, 0 * values)
 
+    def cross_of_rows(self, xp, z, x, v, rows, weights):
+        """Return (rows of x, what the batch adds to them in C v), shapes (b,) and (b, features)."""
+        A, y = self.features(xp, x, rows), rows["targets"]
+        u = A @ z
+        w = weights if u.ndim == 1 else weights[:, None]
+        first, curved = LINKS[self.link].both(xp, u, y)
+        slopes = _outer(w * curved(A @ v), z) + _outer(w * first, v)
+        return self._places(xp, x, rows), self._noisy_only(xp, x, rows, slopes)
+
     def derivatives(self, xp, want, z, x, v, rows, weights):
         """Return the quantities ``want`` from one pass over the rows; see `Term.derivatives`."""
         A, y, link = self.features(xp, x, rows), rows["targets"], LINKS[self.link]
@@ -51,7 +60,8 @@ class Poisoned(GLM):
         if "grad_x" in want:
             out["grad_x"] = self._of_noise(xp, x, rows, _outer(first, z))
         if "cross" in want:
-            out["cross"] = self._of_noise(xp, x, rows, _outer(second, z) + _outer(first, v))
+            slopes = self._noisy_only(xp, x, rows, _outer(second, z) + _outer(first, v))
+            out["cross"] = xp.segment_sum(slopes, self._places(xp, x, rows), x.shape[0])
         return out
 
     def _of_noise(self, xp, x, rows, slopes):

@@ -26,6 +26,9 @@ class Term:
     is_map = False
     #: Whether the value depends on x; where it does not, grad_x is zero everywhere.
     uses_x = True
+    #: ``cross_of_rows(xp, z, x, v, rows, weights) -> (ids, values)``, where each row of the batch has a row of x of its
+    #: own: C v is zero but for ``values`` added to the rows ``ids`` of x. None where a batch moves x as a whole.
+    cross_of_rows = None
 
     def sample_values(self, xp, z, x, rows):
         """Return the loss of each row, shape (b,); for a map, its value for each row, shape (b, ...)."""

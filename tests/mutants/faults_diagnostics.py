@@ -22,14 +22,14 @@ FAULTS = (
         '"rest": norm(at_z - exact), "inner": norm(d - at_z)', DIRECTION + "by_hand",
     ),
     Fault(
-        "split.adjoint_at_the_solution", "benchmark_utils/evaluation/multinomial.py",
-        "shaped, table = self._shaped(x), np.reshape(z, (-1, *self.inner_shape))",
-        "shaped, table = self._shaped(x), self._minimise(self._shaped(x), self.inner_rows, None)[1]",
+        "split.adjoint_at_the_solution", "benchmark_utils/evaluation/glm.py",
+        "z, x = np.reshape(z, self.shape), np.asarray(x, np.float64)",
+        "z, x = np.reshape(z if start is None else start.z, self.shape), np.asarray(x, np.float64)",
         DIRECTION + "'oracles_anywhere and moved'",
     ),
     Fault(
         "split.unused_features_are_zero", "benchmark_utils/evaluation/glm.py",
-        "return self._cross(np.asarray(x, np.float64), z, self.A @ z[self.used], v)",
+        "return self._cross(x, z, self.A @ z[self.used], v)",
         "return self._cross(x, np.where(np.isin(np.arange(len(z)), self.used)[:, None], z, 0), "
         "self.A @ z[self.used], v)",
         DIRECTION + "'oracles_anywhere and sparse'",

@@ -41,6 +41,8 @@ def _namespace():
         "logsumexp": lambda u, axis: jax.nn.logsumexp(u, axis=axis),
         "sigmoid": jax.nn.sigmoid,
         "segment_sum": lambda values, ids, n: jax.ops.segment_sum(values, ids, n),
+        "add_rows": lambda table, ids, rows: table.at[ids].add(rows),  # in place once compiled
+        "until_still": program.until_still,
         "split_sizes": lambda vector, sizes: jnp.split(vector, np.cumsum(sizes)[:-1]),
         "to_device_of": lambda a, like: a,
         "matvec": products.matvec,

@@ -93,3 +93,14 @@ def compile_program(jitted, args, short_sums=False):
     with jax.default_matmul_precision(MATMUL_PRECISION):
         compiled = jitted.lower(*args).compile(WITHOUT_TREES if short_sums and on_cpu else None)
     return compiled, time.perf_counter() - start
+
+
+def until_still(function, start, n):
+    """Return what ``function`` makes of an array, over and over, until nothing changes, at most ``n`` times."""
+
+    def moves(carry):
+        k, old, new = carry
+        return (k < n) & jnp.any(old != new)
+
+    again = lambda carry: (carry[0] + 1, carry[2], function(carry[2]))
+    return lax.while_loop(moves, again, (jnp.int32(1), start, function(start)))[2]

@@ -32,6 +32,13 @@ def _segment_sum(values, ids, n):
     return torch.zeros((n, *values.shape[1:]), dtype=values.dtype, device=values.device).index_add(0, ids, values)
 
 
+def _until_still(function, start, n):
+    """Return what ``function`` makes of a tensor, ``n`` times: to look if it has changed would wait for the device."""
+    for _ in range(n):
+        start = function(start)
+    return start
+
+
 def _take(a, ids, axis=0):
     return a.index_select(axis, ids)
 
@@ -43,6 +50,8 @@ def _namespace():
         "take": _take,
         "logsumexp": torch.logsumexp,
         "segment_sum": _segment_sum,
+        "until_still": _until_still,
+        "add_rows": lambda table, ids, rows: table.index_add(0, ids, rows),
         "split_sizes": torch.split,
         "matvec": torch.matmul,
         "vecmat": torch.matmul,
