@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmark_utils.backends import get_backend
 from benchmark_utils.problem.namespace import xp
-from benchmark_utils.problem.sets import NoisyImages, SpectralBall
+from benchmark_utils.problem.sets import Entries, NoisyImages, SpectralBall
 from benchmark_utils.problem.variables import flatten, unflatten
 from benchmark_utils.terms.equilibrium import Equilibrium, ReadOut
 from benchmark_utils.terms.glm import GLM
@@ -312,7 +312,7 @@ def test_projection_onto_the_spectral_ball_has_a_certificate(framework):
     if framework != "numpy":
         backend = get_backend(framework, "cpu", "float64")
         namespace, put = backend.xp, backend.asarray
-    feasible = SpectralBall("A", radius)
+    feasible = Entries((("A", SpectralBall(radius)),))
     project = lambda matrix: feasible.project(namespace, {"A": put(matrix), "b": put(other)}, {})
     moved = project(matrix)
     found = np.asarray(moved["A"])
