@@ -158,6 +158,7 @@ def case(name):
         ),
         "network": (Network(0.1), network, (b,), labelled, False),
         "weighted network": (Network(0.1, weighted=True), network, (b,), labelled, False),
+        "sigmoid network": (Network(0.1, weighted=True, units="sigmoid"), network, (b,), labelled, False),
     }  # fmt: skip
     term, z_shape, x_shape, rows, tasks = cases[name]
     ids = np.array([5, 2, 0, 1, 6, 3, 4])  # any order, as in a shuffled block
@@ -168,7 +169,7 @@ def case(name):
 
 CASES = (
     "poisoned", "poisoned binary", "scaled", "scaled read-out", "equilibrium", "read-out",
-    "last layer", "network", "weighted network",
+    "last layer", "network", "weighted network", "sigmoid network",
 )  # fmt: skip
 
 
@@ -202,7 +203,7 @@ def differentiated(jnp, term, z, x, v, rows, weights, tasks):
 
 
 #: Those whose derivatives JAX compiles in seconds.
-LONG = ("poisoned", "poisoned binary", "scaled read-out", "last layer", "network", "weighted network")
+LONG = ("poisoned", "poisoned binary", "scaled read-out", "last layer", "network", "weighted network", "sigmoid network")
 
 
 @pytest.mark.parametrize("name", [pytest.param(c, marks=pytest.mark.slow) if c in LONG else c for c in CASES])
