@@ -20,7 +20,14 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "problems.md"
 
 #: Data sets shown with other parameters than their defaults; an empty dict stands for the defaults.
-VARIANTS = {"mnist_cleaning": [{}, {"version": "ji", "corruption": 0.2}]}
+VARIANTS = {
+    "mnist_cleaning": [
+        {},
+        {"version": "ji", "corruption": 0.2},
+        {"version": "pbgd"},
+        {"version": "pbgd", "model": "network"},
+    ]
+}
 
 HEADER = """# The problems
 
