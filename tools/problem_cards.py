@@ -49,8 +49,14 @@ def call(name, parameters):
     return name + ("[" + ",".join(f"{k}={v}" for k, v in parameters.items()) + "]" if parameters else "")
 
 
-def problems(name):
+def problems(name, part=None):
     """Yield ``(call, Problem)`` of a data set, one for each variant.
+
+    Parameters
+    ----------
+    name : str
+    part : dict, optional
+        Further parameters of the problem, which the call does not show.
 
     Raises
     ------
@@ -59,7 +65,7 @@ def problems(name):
     """
     (cls,) = Benchmark(ROOT).check_dataset_patterns([name], class_only=True)
     for parameters in VARIANTS.get(name, [{}]):
-        data = cls.get_instance(**parameters).get_data()
+        data = cls.get_instance(**parameters, **(part or {})).get_data()
         if data["problem"] is None:
             raise SystemExit(data["reason"])
         yield call(name, parameters), data["problem"]
