@@ -106,8 +106,7 @@ def read_page():
 
 def renewed(table, name, classes):
     """Return the table with the outcomes of the classes on all variants of a data set."""
-    part = problem_cards.problems(name, PARTS.get(name, {}))
-    for call, problem in part:
+    for call, problem in problem_cards.problems(name, PARTS.get(name)):
         for cls in tqdm(classes, desc=call):
             table |= {(cls.name, call): {backend: outcome(cls, problem, backend) for backend in BACKENDS}}
     return table
