@@ -203,7 +203,8 @@ def differentiated(jnp, term, z, x, v, rows, weights, tasks):
 
 
 #: Those whose derivatives JAX compiles in seconds.
-LONG = ("poisoned", "poisoned binary", "scaled read-out", "last layer", "network", "weighted network", "sigmoid network")
+LONG = ("poisoned", "poisoned binary", "scaled read-out", "last layer", "network", "weighted network",
+        "sigmoid network")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [pytest.param(c, marks=pytest.mark.slow) if c in LONG else c for c in CASES])

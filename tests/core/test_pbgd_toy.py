@@ -57,8 +57,9 @@ def test_closed_forms_are_central_differences():
 
 def test_local_minima_are_those_of_scipy_from_many_starts():
     h = lambda x: upper(-np.array([x]), np.array([x]))[0][0]
-    found = [minimize_scalar(h, bounds=(a, a + 0.1), method="bounded", options={"xatol": 1e-9}) for a in np.arange(0, 3, 0.1)]
-    inside = sorted(r.x for r, a in zip(found, np.arange(0, 3, 0.1), strict=True) if a + 1e-4 < r.x < a + 0.0999)
+    starts, exact = np.arange(0, 3, 0.1), {"xatol": 1e-9}
+    found = [minimize_scalar(h, bounds=(a, a + 0.1), method="bounded", options=exact) for a in starts]
+    inside = sorted(r.x for r, a in zip(found, starts, strict=True) if a + 1e-4 < r.x < a + 0.0999)
     assert_allclose(local_minima(0.0, 3.0), inside, atol=1e-5)
     problem = build()
     assert_allclose(problem.h_star, 1000 * min(h(x) for x in inside), rtol=1e-9)
