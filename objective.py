@@ -157,7 +157,7 @@ class Objective(NumericParameters, BaseObjective):
                     n_tasks = 1 if problem.tasks is None else len(solution.z)
                     row["inner_gap"] = float(np.sum((z - solution.z.ravel()) ** 2)) / n_tasks
                     row["outer_loss"] = float(problem.evaluator.outer_value(z, x))
-                if n_iter > 0:  # no direction has been used at the start
+                if n_iter > 0 and problem.compares_directions:  # no direction has been used at the start
                     exact = solution if np.array_equal(x, x_before) else self._solve(x_before, keep=False)
                     row["hypergrad_error"], row["hypergrad_cosine"] = compare(d_x, exact.gradient)
                 if taken is not None:

@@ -1,18 +1,10 @@
-import numpy as np
 from benchopt import BaseDataset
 
 from benchmark_utils.builders.data_set import skipped_if_not_built
-from benchmark_utils.evaluation.fixed_point import FixedPointEvaluator
+from benchmark_utils.builders.equilibrium import equilibrium, why_bad
 from benchmark_utils.files import digits
-from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
-from benchmark_utils.problem.namespace import xp
-from benchmark_utils.problem.parameters import NumericParameters, flag, number, seed
-from benchmark_utils.problem.problem import Problem
-from benchmark_utils.problem.sets import SpectralBall
-from benchmark_utils.problem.tasks import Tasks
-from benchmark_utils.problem.variables import flatten, size_of, unflatten
-from benchmark_utils.terms.equilibrium import Equilibrium, ReadOut
+from benchmark_utils.problem.parameters import NumericParameters
 
 TRAIN, TEST = 1400, 397
 
@@ -24,7 +16,7 @@ class Dataset(NumericParameters, BaseDataset):
     softmax(D w + b) and x holds A, B, c, D and b, with ‖A‖_2 at most ``norm``. The lower level
     has no loss and its Jacobian is not symmetric. 1,400 images are tasks, of both levels; 397
     are test. After section 7.1 of Grazzi, Pontil and Salzo (JMLR 24(167), 2023), with 200
-    states on MNIST there.
+    states on MNIST there: mnist_equilibrium.
 
     Parameters
     ----------
@@ -46,74 +38,20 @@ class Dataset(NumericParameters, BaseDataset):
 
     @skipped_if_not_built
     def get_data(self):
-        reason = (
-            number("states", self.states, least=1, most=1000, whole=True)
-            or number("norm", self.norm, above=0, most=0.99)
-            or number("scale", self.scale, above=0)
-            or flag("warm", self.warm)
-            or seed("seed", self.seed)
-        )
+        reason = why_bad(self.states, self.norm, self.scale, self.warm, self.seed)
         if reason is not None:
             return dict(problem=None, reason=reason)
         parts = digits.split(self.seed, train=TRAIN, test=TEST)
-        (train, y_train), (test, y_test) = parts["train"], parts["test"]
-        splits = {  # row i of either level is image i: the one has its pixels, the other its class
-            "train": {"features": train},
-            "validation": {"targets": one_hot(y_train, digits.N_CLASSES)},
-            "test": {"features": test, "targets": one_hot(y_test, digits.N_CLASSES)},
-        }
-        k, states = digits.N_CLASSES, self.states
-        shapes = {
-            "A": (states, states),
-            "B": (states, digits.N_PIXELS),
-            "c": (states,),
-            "D": (k, states),
-            "b": (k,),
-        }
-        inner, outer, feasible = Equilibrium(), ReadOut(), SpectralBall("A", self.norm)
-        evaluator = FixedPointEvaluator(inner, outer, splits["train"], splits["validation"], states, shapes)
-
-        def init(rng):
-            x = unflatten(xp, self.scale * rng.standard_normal(size_of(shapes)), shapes)
-            x = feasible.project(xp, x | {"b": np.zeros(k)}, {})
-            return np.zeros(states), flatten(xp, x)
-
-        def metrics(z, x, solution):
-            shaped = unflatten(xp, x, shapes)
-            on_test = evaluator.states(x, {"features": test})[0]
-            out = {}
-            for split, at, rows in (
-                ("train", solution.z, splits["validation"]),
-                ("test", on_test, splits["test"]),
-            ):
-                losses = outer.sample_values(xp, at, shaped, rows)
-                predicted = outer.predictions(xp, at, shaped).argmax(axis=1)
-                out[f"{split}_loss_exact"] = float(np.mean(losses))
-                wrong = predicted != rows["targets"].argmax(axis=1)
-                out[f"{split}_error_exact"] = float(np.mean(wrong))
-            return out
-
         card = Card(
             title="Digits equilibrium model",
             formula=(f"w_i = tanh(A w_i + B u_i + c), F = 1/n sum_i CE(softmax(D w_i + b), y_i), ‖A‖_2 <= {self.norm}"),
             source=digits.SOURCE,
             licence=digits.LICENCE,
             splits={"train": TRAIN, "validation": TRAIN, "test": TEST},
-            notes=f"{TRAIN:,} tasks with {states} states; both levels have the same images",
+            notes=f"{TRAIN:,} tasks with {self.states} states; both levels have the same images",
         )
-        problem = Problem(
-            name="equilibrium_digits",
-            inner=inner,
-            outer=outer,
-            splits=splits,
-            inner_shape=(states,),
-            outer_shape=shapes,
-            init=init,
-            evaluator=evaluator,
-            card=card,
-            metrics=metrics,
-            feasible_set=feasible,
-            tasks=Tasks(warm=self.warm),
-            data_seed=self.seed,
-        )
+        problem = equilibrium(
+            "equilibrium_digits", parts["train"], parts["test"],
+            states=self.states, norm=self.norm, scale=self.scale, warm=self.warm, card=card, data_seed=self.seed,
+        )  # fmt: skip
         return dict(problem=problem)

@@ -1,16 +1,14 @@
 import numpy as np
 from benchopt import BaseDataset
-from sklearn.metrics import roc_auc_score
 
+from benchmark_utils.builders.cleaning import cleaning_without_solution
 from benchmark_utils.builders.data_set import skipped_if_not_built
 from benchmark_utils.files import digits
 from benchmark_utils.files.labels import one_hot
 from benchmark_utils.problem.card import Card
 from benchmark_utils.problem.namespace import xp
 from benchmark_utils.problem.parameters import NumericParameters, number, seed, some_wrong
-from benchmark_utils.problem.problem import Problem
-from benchmark_utils.problem.variables import size_of, unflatten
-from benchmark_utils.terms.links import MULTINOMIAL
+from benchmark_utils.problem.variables import size_of
 from benchmark_utils.terms.network import Network
 
 TRAIN, VALIDATION, TEST = 1000, 400, 397
@@ -78,14 +76,6 @@ class Dataset(NumericParameters, BaseDataset):
             ]
             return np.concatenate(z), np.zeros(TRAIN)
 
-        def metrics(z, x, solution):
-            out, shaped = {}, unflatten(xp, z, shapes)
-            for split, rows in splits.items():
-                u, y = outer.predictions(xp, shaped, rows), rows["targets"]
-                out[f"{split}_loss"] = float(np.mean(MULTINOMIAL.value(xp, u, y)))
-                out[f"{split}_error"] = float(np.mean(u.argmax(axis=1) != y.argmax(axis=1)))
-            return out | {"weights_auc": float(roc_auc_score(clean, x))}
-
         card = Card(
             title="Digits hyper-cleaning with a network",
             formula=(
@@ -97,17 +87,9 @@ class Dataset(NumericParameters, BaseDataset):
             splits={name: len(rows["targets"]) for name, rows in splits.items()},
             notes=f"{int((~clean).sum())} of the {TRAIN:,} labels are wrong; G is not convex",
         )
-        problem = Problem(
-            name="network_cleaning",
-            inner=inner,
-            outer=outer,
-            splits=splits,
-            inner_shape=shapes,
-            outer_shape=(TRAIN,),
-            init=init,
-            evaluator=None,
-            card=card,
-            metrics=metrics,
+        problem = cleaning_without_solution(
+            "network_cleaning", inner, outer, splits, shapes,
+            predictions=lambda z, rows: outer.predictions(xp, z, rows), clean=clean, init=init, card=card,
             data_seed=self.seed,
-        )
+        )  # fmt: skip
         return dict(problem=problem)

@@ -22,9 +22,8 @@ class Solver(BilevelSolver):
 
     R. Grazzi, M. Pontil, S. Salzo, "Bilevel optimization with a lower-level contraction: optimal
     sample complexity without warm-start", JMLR 2023, arXiv:2202.03397, Algorithms 1 (outer loop)
-    and 2 (hypergradient), for the map z - grad_z G and q = -v. The inner loop starts at some
-    w_0(lambda) there, at zero here, as the loop of the linear system does: without warm start the
-    start z0 that the other solvers use is not used.
+    and 2 (hypergradient), for the map z - grad_z G and q = -v. Both loops start at zero (the inner
+    one at some w_0(lambda) there): without warm start the z0 of the other solvers is not used.
 
     Parameters
     ----------
@@ -41,7 +40,8 @@ class Solver(BilevelSolver):
         ``n_steps``, the finite horizon schedule (ii).
     n_steps : int
         t, k and J: inner steps, steps of the linear system and batches of the mean outer gradient
-        (one where that is all rows) and cross product in one iteration; where they grow, their cap.
+        (one where that is all rows; of tasks one, the drawn block) and cross product; where they
+        grow, their cap.
     growth : float
         c > 0, by how much the lengths grow in one outer iteration (steps).
     warm_start : {"none", "z", "z_and_v"}
@@ -125,6 +125,7 @@ class Solver(BilevelSolver):
     def step(self, s, oracles, hp, draws):
         x, gamma, n = s.x, hp.decay_offset, length_at(self.bk, self.lengths, s.t)  # t_s = k_s = J_s
         alpha = hp.step_size / hp.outer_ratio  # constant outer step
+        J = n if self.problem.tasks is None else 1  # of tasks, all batches are the same block
         decay = lambda i: gamma / (gamma + i) if self.schedule == "theory" else 1
         eta = lambda i: hp.step_size * decay(i)  # steps of the inner loop
         eta_v = lambda j: hp.step_size * hp.linear_ratio * decay(j)  # steps of the linear system
@@ -139,11 +140,11 @@ class Solver(BilevelSolver):
             F_z, F_x = oracles.grad_outer(z, x, draws.f[j])
             return total[0] + F_z, total[1] + F_x
 
-        m = 1 if self.partitions["outer"].n_blocks == 1 else n
+        m = 1 if self.partitions["outer"].n_blocks == 1 else J
         F_z, F_x = (total / m for total in oracles.repeat(m, add_grad_outer, (0 * z, 0 * x)))
         linear_step = lambda j, v: v - eta_v(j) * (oracles.hvp(z, x, v, draws.v[j]) + F_z)
         v = oracles.repeat(n, linear_step, s.v if self.warm_start == "z_and_v" else 0 * s.v)
 
         # The mean of J_s cross products and the projected outer step.
-        D_x = F_x + oracles.cross_mean(z, x, v, draws.x, n)
+        D_x = F_x + oracles.cross_mean(z, x, v, draws.x, J)
         return State(z=z, v=v, x=oracles.project(x - alpha * D_x), d_x=D_x, t=s.t + 1)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "problems.md"
 
 #: Data sets shown with other parameters than their defaults; an empty dict stands for the defaults.
-VARIANTS = {"mnist_cleaning": [{}, {"version": "ji", "corruption": 0.2}]}
+VARIANTS = {"mnist_cleaning": [{}, {"version": "ji", "corruption": 0.2}, {"version": "pbgd"}]}
 
 HEADER = """# The problems
 
@@ -42,8 +42,14 @@ def call(name, parameters):
     return name + ("[" + ",".join(f"{k}={v}" for k, v in parameters.items()) + "]" if parameters else "")
 
 
-def problems(name):
+def problems(name, part=None):
     """Yield ``(call, Problem)`` of a data set, one for each variant.
+
+    Parameters
+    ----------
+    name : str
+    part : dict, optional
+        Further parameters of the problem, which the call does not show.
 
     Raises
     ------
@@ -52,7 +58,7 @@ def problems(name):
     """
     (cls,) = Benchmark(ROOT).check_dataset_patterns([name], class_only=True)
     for parameters in VARIANTS.get(name, [{}]):
-        data = cls.get_instance(**parameters).get_data()
+        data = cls.get_instance(**parameters, **(part or {})).get_data()
         if data["problem"] is None:
             raise SystemExit(data["reason"])
         yield call(name, parameters), data["problem"]

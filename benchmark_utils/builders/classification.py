@@ -4,11 +4,9 @@ Two families: *regularisation* (x holds log-penalties, per feature or per class)
 weight for each training row, some of whose labels are wrong).
 """
 
-import math
-
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
+from benchmark_utils.builders.cleaning import cleaner
 from benchmark_utils.builders.rows import classification_rows
 from benchmark_utils.evaluation.glm import GLMEvaluator
 from benchmark_utils.problem.namespace import xp
@@ -49,16 +47,15 @@ def hyper_cleaning(name, splits, *, clean, ridge, init, card, n_classes, **optio
     splits : dict
         As in `regularisation`; the training targets hold the corrupted labels.
     clean : bool array of shape (n,)
-        Whether the label of a training row is right; used by the AUC metric only, which is NaN where all are alike.
+        Whether the label of a training row is right; used by the metrics of `cleaning.cleaner` only.
     ridge : float
         Coefficient of ``‖z‖^2`` (not of its half).
     """
     n, clean = splits["train"][0].shape[0], np.asarray(clean, bool)
     if clean.shape != (n,):
         raise NotBuilt(f"clean of {name} has the shape {clean.shape}; it must say of each of {n} rows if it is clean.")
-    both = clean.any() and not clean.all()
-    auc = lambda x: {"weights_auc": float(roc_auc_score(clean, x)) if both else math.nan}
-    return _classification(name, splits, Ridge(2 * ridge), True, init, card, n, n_classes, auc, options)
+    of_x = lambda x: cleaner(clean, x)
+    return _classification(name, splits, Ridge(2 * ridge), True, init, card, n, n_classes, of_x, options)
 
 
 def _classification(name, splits, penalty, weighted, init, card, outer_size, n_classes, outer_metrics, options):

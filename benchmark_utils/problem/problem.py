@@ -65,6 +65,9 @@ class Problem:
         Rows of the results for each doubling of the iterations; fewer where the evaluator is dear.
     max_checkpoints : int
         Most rows of a run, its start and its end included.
+    compares_directions : bool
+        Whether each row compares the last outer direction with grad h where it was taken: a second solution of the
+        evaluator. False where that is too dear: the columns are NaN.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Problem:
     data_seed: int = 0
     checkpoints_per_octave: float = 2.0
     max_checkpoints: int = 1000
+    compares_directions: bool = True
 
     def __post_init__(self):
         # What cannot be converted stays as it is: `check` says what is wrong with it.

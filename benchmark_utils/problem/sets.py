@@ -72,19 +72,33 @@ def _row_sums(xp, a):
 
 @dataclasses.dataclass(frozen=True)
 class SpectralBall(FeasibleSet):
-    """Dict of arrays one of which, a matrix, has singular values of at most ``radius``.
+    """Matrices whose singular values are at most ``radius``.
 
     Attributes
     ----------
-    name : str
-        Key of the matrix in x; the other entries are free.
     radius : float
     """
 
-    name: str
     radius: float
 
     def project(self, xp, x, arrays):
-        """Return x with the singular values of the matrix clipped, the nearest such x."""
-        U, s, Vt = xp.linalg.svd(x[self.name], full_matrices=False)
-        return x | {self.name: (U * xp.clip(s, 0, self.radius)) @ Vt}
+        """Return the matrix with its singular values clipped, the nearest one."""
+        U, s, Vt = xp.linalg.svd(x, full_matrices=False)
+        return (U * xp.clip(s, 0, self.radius)) @ Vt
+
+
+@dataclasses.dataclass(frozen=True)
+class Entries(FeasibleSet):
+    """Dict of arrays some of which have a set of their own; the others are free.
+
+    Attributes
+    ----------
+    sets : tuple of (str, FeasibleSet)
+        Keys of x and their sets.
+    """
+
+    sets: tuple
+
+    def project(self, xp, x, arrays):
+        """Return x with each entry projected onto its set, the nearest such x."""
+        return x | {name: of_entry.project(xp, x[name], arrays) for name, of_entry in self.sets}

@@ -21,7 +21,18 @@ class Equilibrium(Term):
 
     def sample_values(self, xp, z, x, rows):
         """Return the map of each image, shape (b, states)."""
-        return xp.tanh(z @ x["A"].T + rows["features"] @ x["B"].T + x["c"])
+        rows = rows if "drive" in rows else self.prepared(xp, x, rows)
+        return xp.tanh(z @ x["A"].T + rows["drive"])
+
+    def prepared(self, xp, x, rows):
+        """Return the rows with "drive", B u_i + c: with many pixels most of the work of the map."""
+        return rows | {"drive": rows["features"] @ x["B"].T + x["c"]}
+
+    def product_at(self, xp, z, x, rows):
+        """Return ``v -> H v`` at z, whose map is computed once."""
+        phi = self.sample_values(xp, z, x, rows)
+        slopes = 1 - phi * phi
+        return lambda v: v - (v * slopes) @ x["A"]
 
     def derivatives(self, xp, want, z, x, v, rows, weights):
         """Return the quantities ``want``; see `Term.derivatives`."""

@@ -10,7 +10,7 @@ from benchmark_utils.terms.term import QUANTITIES, Term
 class Network(Term):
     """``sum_i w_i s_i(x) CE(net(z; a_i), y_i) + ridge / 2 ‖z‖^2``, not convex in z.
 
-    ``net(z; a) = tanh(a W1 + b1) W2 + b2``; z is a dict with "W1" of shape (features, units),
+    ``net(z; a) = phi(a W1 + b1) W2 + b2``; z is a dict with "W1" of shape (features, units),
     "b1", "W2" of shape (units, classes) and "b2", in this order. Rows have "features" and
     one-hot "targets".
 
@@ -19,10 +19,13 @@ class Network(Term):
     ridge : float
     weighted : bool
         Whether row i weighs s_i(x) = sigmoid(x_i), x of shape (n,), instead of 1.
+    units : {"tanh", "sigmoid"}
+        phi.
     """
 
     ridge: float = 0.0
     weighted: bool = False
+    units: str = "tanh"
 
     closed_forms = frozenset(QUANTITIES)
 
@@ -36,8 +39,15 @@ class Network(Term):
         return self._layers(xp, z, rows)[1]
 
     def _layers(self, xp, z, rows):
-        units = xp.tanh(rows["features"] @ z["W1"] + z["b1"])
+        phi = {"tanh": xp.tanh, "sigmoid": xp.sigmoid}[self.units]
+        units = phi(rows["features"] @ z["W1"] + z["b1"])
         return units, units @ z["W2"] + z["b2"]
+
+    def _slopes(self, units):
+        """Return phi' and phi'' / phi' where phi has the values ``units``."""
+        if self.units == "tanh":
+            return 1 - units * units, -2 * units
+        return units * (1 - units), 1 - 2 * units
 
     def _shares(self, xp, x, rows):
         return xp.sigmoid(xp.take(x, rows["ids"], axis=0)) if self.weighted else 1.0
@@ -58,10 +68,11 @@ class Network(Term):
         """
         a, y, out = rows["features"], rows["targets"], {}
         units, u = self._layers(xp, z, rows)
+        slope, bend = self._slopes(units)
         s = self._shares(xp, x, rows)
         w = (weights * s)[:, None]
         if "hvp" in want or "cross" in want:
-            d_units = (1 - units * units) * (a @ v["W1"] + v["b1"])
+            d_units = slope * (a @ v["W1"] + v["b1"])
             du = d_units @ z["W2"] + units @ v["W2"] + v["b2"]
             first, curved = MULTINOMIAL.both(xp, u, y)
         else:
@@ -72,12 +83,12 @@ class Network(Term):
             losses = weights * s * MULTINOMIAL.value(xp, u, y)
             out["value"] = xp.sum(losses) + self.penalty(xp, z, x)
         if "grad_z" in want:
-            flat = inner * (1 - units * units)
+            flat = inner * slope
             out["grad_z"] = self._gathered(xp, z, a, flat, units.T @ slopes, slopes)
         if "hvp" in want:
             d_slopes = w * curved(du)
-            d_flat = (d_slopes @ z["W2"].T + slopes @ v["W2"].T) * (1 - units * units)
-            d_flat = d_flat - 2 * inner * units * d_units
+            d_flat = (d_slopes @ z["W2"].T + slopes @ v["W2"].T) * slope
+            d_flat = d_flat + inner * bend * d_units
             of_W2 = d_units.T @ slopes + units.T @ d_slopes
             out["hvp"] = self._gathered(xp, v, a, d_flat, of_W2, d_slopes)
         if "grad_x" in want:

@@ -68,3 +68,11 @@ class Term:
             weight, and the others are sums weighted by ``weights``.
         """
         raise NotImplementedError(f"{type(self).__name__} states no closed forms")
+
+    def prepared(self, xp, x, rows):
+        """Return the rows with what depends on them and x alone, for iterations in z at one x."""
+        return rows
+
+    def product_at(self, xp, z, x, rows):
+        """Return the function ``v -> H v``, for iterations at one z and x."""
+        return lambda v: self.derivatives(xp, {"hvp"}, z, x, v, rows, None)["hvp"]

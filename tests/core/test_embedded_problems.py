@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmark_utils.backends import get_backend
 from benchmark_utils.problem.namespace import xp
-from benchmark_utils.problem.sets import NoisyImages, SpectralBall
+from benchmark_utils.problem.sets import Entries, NoisyImages, SpectralBall
 from benchmark_utils.problem.variables import flatten, unflatten
 from benchmark_utils.terms.equilibrium import Equilibrium, ReadOut
 from benchmark_utils.terms.glm import GLM
@@ -158,6 +158,7 @@ def case(name):
         ),
         "network": (Network(0.1), network, (b,), labelled, False),
         "weighted network": (Network(0.1, weighted=True), network, (b,), labelled, False),
+        "sigmoid network": (Network(0.1, weighted=True, units="sigmoid"), network, (b,), labelled, False),
     }  # fmt: skip
     term, z_shape, x_shape, rows, tasks = cases[name]
     ids = np.array([5, 2, 0, 1, 6, 3, 4])  # any order, as in a shuffled block
@@ -168,7 +169,7 @@ def case(name):
 
 CASES = (
     "poisoned", "poisoned binary", "scaled", "scaled read-out", "equilibrium", "read-out",
-    "last layer", "network", "weighted network",
+    "last layer", "network", "weighted network", "sigmoid network",
 )  # fmt: skip
 
 
@@ -202,7 +203,8 @@ def differentiated(jnp, term, z, x, v, rows, weights, tasks):
 
 
 #: Those whose derivatives JAX compiles in seconds.
-LONG = ("poisoned", "poisoned binary", "scaled read-out", "last layer", "network", "weighted network")
+LONG = ("poisoned", "poisoned binary", "scaled read-out", "last layer", "network", "weighted network",
+        "sigmoid network")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [pytest.param(c, marks=pytest.mark.slow) if c in LONG else c for c in CASES])
@@ -312,7 +314,7 @@ def test_projection_onto_the_spectral_ball_has_a_certificate(framework):
     if framework != "numpy":
         backend = get_backend(framework, "cpu", "float64")
         namespace, put = backend.xp, backend.asarray
-    feasible = SpectralBall("A", radius)
+    feasible = Entries((("A", SpectralBall(radius)),))
     project = lambda matrix: feasible.project(namespace, {"A": put(matrix), "b": put(other)}, {})
     moved = project(matrix)
     found = np.asarray(moved["A"])

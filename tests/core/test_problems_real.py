@@ -149,8 +149,10 @@ def test_noise_depends_on_the_seed_alone(monkeypatch):
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ({"version": "other"}, "version is 'other'; choose one of dagreou, ji."),
+        ({"version": "other"}, "version is 'other'; choose one of dagreou, ji, pbgd."),
         ({"corruption": 1.5}, "corruption is 1.5; it must be a number above 0 and below 1."),
+        ({"version": "ji", "model": "network"}, "model is 'network'; choose one of linear."),
+        ({"version": "pbgd", "noise": "shift"}, "noise is 'shift'; choose one of as_published, uniform."),
     ],
 )
 def test_bad_parameters_are_refused_by_name(parameters, sentence):

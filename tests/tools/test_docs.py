@@ -126,6 +126,7 @@ def test_rules_name_every_column_and_no_other(name):
     if name == "digits_cleaning":
         others = {"h_gap", "clean_train_loss", "clean_train_error"}  # of simulated and mnist_cleaning
         others |= {f"{split}_{what}_exact" for split in ("train", "validation") for what in ("loss", "error")}
+        others |= {"at_local_minimum", "at_global_minimum", "lower_level_solved"}  # of pbgd_toy
         assert listed - columns == others, "written down, but no column of any problem"
 
 
