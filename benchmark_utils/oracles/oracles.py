@@ -52,7 +52,8 @@ class Oracles:
     backend : backend object, see `benchmark_utils.backends`
     spec : Spec
     data : dict
-        `Blocks` of the levels "inner" and "outer" and the arrays of the feasible set, as arrays of the backend.
+        `Blocks` of the levels "inner" and "outer", the arrays that all rows share ("shared") and those of the feasible
+        set ("feasible"), as arrays of the backend.
     block : int or 0-d array, optional
         With tasks: the block of tasks that has been drawn.
 
@@ -89,7 +90,7 @@ class Oracles:
             arrays = {name: _flat(self.bk.xp, a, part.batch_size) for name, a in blocks.arrays.items()}
             ids = blocks.ids.reshape((-1,))
             weights = blocks.weights.reshape((-1,)) / part.n_blocks
-            return {**arrays, "ids": ids}, weights, part.n_samples
+            return {**arrays, "ids": ids, **self.data["shared"]}, weights, part.n_samples
         take = lambda a: self.bk.row_get(a, batch)
         arrays = {name: _block(a, take) for name, a in blocks.arrays.items()}
         n, weights = part.batch_size, take(blocks.weights)
@@ -97,7 +98,7 @@ class Oracles:
             n = self.bk.select(batch == part.n_blocks - 1, part.last_size, n)
         if self.spec.has_tasks:  # means over the tasks of the block
             weights = weights / self.bk.xp.sum(weights)
-        return {**arrays, "ids": take(blocks.ids)}, weights, n
+        return {**arrays, "ids": take(blocks.ids), **self.data["shared"]}, weights, n
 
     def _ask(self, level, names, z, x, v, batch, ticks, times=1):
         """Return the quantities ``names`` of a level, flat, after counting ``ticks``, ``times`` times each."""

@@ -149,6 +149,7 @@ class BackendProgram:
                 level: self.bk.put(make_blocks(view.rows[level], self.partitions[level], view.data_seed, dtype))
                 for level in ("inner", "outer")
             }
+            data["shared"] = {name: self.bk.asarray(a) for name, a in view.shared_arrays.items()}
             data["feasible"] = {name: self.bk.asarray(a) for name, a in view.feasible_arrays.items()}
             kept = Device(key, data, self)
         self.view.device_copies["latest"] = kept._replace(owner=self)

@@ -35,6 +35,10 @@ def make(backend, device, precision):
     return JaxBackend(device, precision)
 
 
+def _conv3x3(images, kernels):
+    return lax.conv_general_dilated(images, kernels, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
 def _namespace():
     names = {name: getattr(jnp, name) for name in jnp.__all__} if hasattr(jnp, "__all__") else dict(vars(jnp))
     names |= {
@@ -42,6 +46,7 @@ def _namespace():
         "sigmoid": jax.nn.sigmoid,
         "segment_sum": lambda values, ids, n: jax.ops.segment_sum(values, ids, n),
         "split_sizes": lambda vector, sizes: jnp.split(vector, np.cumsum(sizes)[:-1]),
+        "conv3x3": _conv3x3,
         "to_device_of": lambda a, like: a,
         "matvec": products.matvec,
         "vecmat": products.vecmat,
@@ -69,9 +74,10 @@ class JaxBackend:
 
     # ------------------------------------------------------------------ arrays
     def asarray(self, a):
-        """Copy a NumPy array to the device; floating types take the working precision, integers int32."""
+        """Copy a NumPy array to the device; floating types take the working precision, integers int32, bytes stay."""
         a = np.asarray(a)
-        return jax.device_put(jnp.array(a, self.dtype if a.dtype.kind == "f" else jnp.int32), self.device)
+        whole = jnp.uint8 if a.dtype == np.uint8 else jnp.int32
+        return jax.device_put(jnp.array(a, self.dtype if a.dtype.kind == "f" else whole), self.device)
 
     def to_numpy(self, a):
         """Copy an array to the host as float64."""
