@@ -209,6 +209,7 @@ class Program(BackendProgram):
         else:  # forgotten: every iteration starts where the first one did
             first = self.solver.init(bk.zeros(state.z.shape) + data["start"], state.x, oracles)
             rows = {name: getattr(first, name) for name in self.in_tasks}
+        oracles.prepare(state.x)
         new = self.solver.step(state._replace(**rows), oracles, hp, draws)
         if self.view.tasks.warm:
             back = {name: bk.row_set(getattr(state, name), block, getattr(new, name)) for name in self.in_tasks}

@@ -114,10 +114,13 @@ class Convolutions:
         a = xp.astype(images, like.dtype) / 255
         norm_last = self.order == ORDERS[0]
         for k in range(self.blocks):
-            a = xp.conv3x3(a, x[f"kernels{k}"]) + x[f"intercepts{k}"]
-            if not norm_last:
-                a = self._normalised(xp, a, b, x[f"scales{k}"], x[f"shifts{k}"])
-            a = _pooled(xp, xp.where(a > 0, a, 0 * a))
+            a = xp.conv3x3(a, x[f"kernels{k}"])
+            if not norm_last:  # an intercept is what the normalisation takes away: there for its place in x alone
+                a = self._normalised(xp, a, b, x[f"scales{k}"], x[f"shifts{k}"]) + 0 * x[f"intercepts{k}"]
+            # The largest of four comes first, on which an intercept and ReLU then have a quarter of the work.
+            a = _pooled(xp, a)
+            a = a + x[f"intercepts{k}"] if norm_last else a
+            a = xp.where(a > 0, a, 0 * a)
             if norm_last:
                 a = self._normalised(xp, a, b, x[f"scales{k}"], x[f"shifts{k}"])
         a = a.reshape((b, shots, -1))

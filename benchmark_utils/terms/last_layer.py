@@ -35,9 +35,18 @@ class LastLayer(Term):
         """All quantities where the network states its derivative, else those that need none."""
         return frozenset(QUANTITIES) if self.network.closed_form else IN_Z
 
+    @property
+    def prepares(self):
+        """Features are kept where they are dear."""
+        return not self.network.closed_form
+
+    def prepared(self, xp, x, rows):
+        """Return the features, for the steps of z at this x."""
+        return {"features": self.network.features(xp, x, rows)}
+
     def features(self, xp, x, rows):
         """Return the features of the images, shape (b, shots, features)."""
-        return self.network.features(xp, x, rows)
+        return rows["features"] if "features" in rows else self.network.features(xp, x, rows)
 
     def sample_values(self, xp, z, x, rows):
         """Return the loss of each task, ridge included, shape (b,)."""

@@ -26,6 +26,12 @@ class Term:
     is_map = False
     #: Whether the value depends on x; where it does not, grad_x is zero everywhere.
     uses_x = True
+    #: Whether `prepared` gives what `derivatives` would compute from x and the rows alone, again at each call.
+    prepares = False
+
+    def prepared(self, xp, x, rows):
+        """Return dict of arrays that `derivatives` in z finds among its rows when it is asked at the same x again."""
+        raise NotImplementedError(f"{type(self).__name__} prepares nothing")
 
     def sample_values(self, xp, z, x, rows):
         """Return the loss of each row, shape (b,); for a map, its value for each row, shape (b, ...)."""
