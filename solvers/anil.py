@@ -14,10 +14,10 @@ class State(NamedTuple):
     d_x: Outer  # last outer direction D_x
     t: Count
     head: Memory(z=1)  # the learned start of z
-    m_z: Memory(z=1)  # of its optimiser: average of D_z
-    s_z: Memory(z=1)  # average of its squares
-    m_x: Outer  # average of D_x
-    s_x: Outer  # average of its squares
+    m_z: Memory(z=1).only_with("outer_optimiser", "heavy_ball", "adam")  # of its optimiser: average of D_z
+    s_z: Memory(z=1).only_with("outer_optimiser", "adam")  # average of its squares
+    m_x: Outer.only_with("outer_optimiser", "heavy_ball", "adam")  # average of D_x
+    s_x: Outer.only_with("outer_optimiser", "adam")  # average of its squares
 
 
 class Solver(BilevelSolver):
@@ -53,7 +53,7 @@ class Solver(BilevelSolver):
     ----------------------
     - Steps are those of the whole G, its penalty included, with the mean loss of the rows.
     - On a problem without tasks, all drawn rows are one task.
-    - Outside X, x is projected.
+    - x is projected on X where there is one.
     """
 
     name = "ANIL"

@@ -21,6 +21,8 @@ def through(oracles, adapt, z, x, outer_batch):
     outer_batch : batch
     """
     oracles.asked.update(("grad_outer", "hvp", "cross"))
+    oracles = copy.copy(oracles)
+    oracles.bk = oracles.bk.reversible()
     if not oracles.spec.has_tasks:
         grads, spent = oracles.ledger.spent_in(lambda: _back(oracles, adapt, z, x, outer_batch))
         _count(oracles, spent, oracles._rows("outer", outer_batch)[2], 1)

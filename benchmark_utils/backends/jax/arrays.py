@@ -1,5 +1,7 @@
 """The JAX backend: arrays, derivatives and control flow with exact counts."""
 
+import copy
+import operator
 import types
 
 import jax
@@ -266,6 +268,13 @@ class JaxBackend:
     def compile_members(self, step, state, hp, data, draws):
         """Compile a loop over many members at once; see `members.compile_members`."""
         return members.compile_members(step, state, hp, data, draws, self.short_sums)
+
+    def reversible(self):
+        """Return the backend for steps that are differentiated in reverse, which products of their own are not."""
+        out = copy.copy(self)
+        plain = {"matvec": operator.matmul, "vecmat": operator.matmul}
+        out.xp = types.SimpleNamespace(**vars(self.xp) | plain)
+        return out
 
     def vectorised(self):
         """Return the backend for programs of many members: this one."""

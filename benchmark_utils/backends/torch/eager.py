@@ -229,6 +229,10 @@ class TorchBackend:
 
         return advance, 0.0
 
+    def reversible(self):
+        """Return the backend for steps that are differentiated in reverse: this one."""
+        return self
+
     def vectorised(self):
         """Return the backend for programs of many members: tensors where this one has Python numbers."""
         from benchmark_utils.backends.torch.members import VectorisedTorchBackend
