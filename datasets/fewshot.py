@@ -11,7 +11,8 @@ from benchmark_utils.terms.features import ORDERS, Convolutions
 #: Data -> (title, loader of a seed, pixels of a side, channels, images of a class, source, licence, hashes, classes)
 DATA = {
     "omniglot": (
-        "Omniglot", images_by_class.omniglot, 28, 1, 20, "https://github.com/brendenlake/omniglot", "MIT (the repository)",
+        "Omniglot", images_by_class.omniglot, 28, 1, 20, "https://github.com/brendenlake/omniglot",
+        "MIT (the repository)",
         images_by_class.OMNIGLOT_FILES | {images_by_class.OMNIGLOT_RESIZED: images_by_class.OMNIGLOT_RESIZED_HASH},
         "1,100 / 100 / 423 characters, dealt out by the seed",
     ),
@@ -107,7 +108,7 @@ class Dataset(NumericParameters, BaseDataset):
         if reason is not None:
             return dict(problem=None, reason=reason)
         card = Card(
-            title=f"Few-shot {title}, {self.n_ways} ways, {self.n_shots} shots ({self.network}, {self.filters} filters)",
+            title=f"Few-shot {title}, {self.n_ways} ways, {self.n_shots} shots ({self.network}, {self.filters})",
             formula=(
                 f"G_i = mean_j CE(z_i; f(a_ij), y_ij) + {self.ridge}/2 ‖z_i‖^2 on support images, "
                 "F = 1/n sum_i mean_j CE(z_i; f(a_ij), y_ij) on query images, "

@@ -52,7 +52,9 @@ class EpisodeEvaluator:
         bk = self._backend()
         if id(shared) not in self._pools:
             self._pools[id(shared)] = {name: bk.asarray(array) for name, array in shared.items()}
-        return {name: bk.asarray(np.asarray(array[part], float)) for name, array in rows.items()} | self._pools[id(shared)]
+        return {name: bk.asarray(np.asarray(array[part], float)) for name, array in rows.items()} | self._pools[
+            id(shared)
+        ]
 
     def _parts(self, rows):
         """Return slices of tasks that pass through the network at once."""
@@ -126,7 +128,9 @@ class EpisodeEvaluator:
     def outer_value(self, z, x):
         """Return F at the z of all or of the evaluated tasks, and a flat x."""
         z = self.seen(z).reshape(-1, *self.inner_shape)
-        return float(Regressions(self.features(x, self.query, self.shared), self.query["targets"], 0.0).values(z).mean())
+        return float(
+            Regressions(self.features(x, self.query, self.shared), self.query["targets"], 0.0).values(z).mean()
+        )
 
     # ------------------------------------------------------------------ errors on new tasks
     def errors(self, x, support, query, shared, adaptation):

@@ -56,8 +56,8 @@ class Problem:
         Arrays of the feasible set.
     tasks : Tasks or None
     shared_arrays : dict of str to array
-        Arrays that the rows of both levels refer to by number, such as the images of tasks: every term finds them, whole,
-        among its rows. They are kept once on a device, bytes as bytes.
+        Arrays that the rows of both levels refer to by number, such as the images of tasks: every term finds them,
+        whole, among its rows. They are kept once on a device, bytes as bytes.
     adapted_metrics : callable or None
         With tasks: ``adapted_metrics(x, adaptation) -> dict of float``, extra columns after a few steps on new tasks;
         ``adaptation`` says how the solver adapts (`BackendSolver.adaptation`), None where it does not say.

