@@ -10,7 +10,7 @@ def through(oracles, adapt, z, x, outer_batch):
     """Return the gradients in (z, x), shapes (p,) and (d,), of F at the end of ``adapt(oracles, z, x) -> (z, x)``.
 
     ``adapt`` takes gradient steps on G. With tasks it runs for each drawn task, on copies of z and x of its own and
-    with oracles of that task, and the gradients are means over the tasks. Counted are its steps, one gradient of F, and,
+    with oracles of that task, and the gradients are means over the tasks. Counted are its steps, a gradient of F, and,
     for the way back through each step, a product with the Hessian of G, as one "hvp" and one "cross".
 
     Parameters
