@@ -120,11 +120,11 @@ class Objective(NumericParameters, BaseObjective):
 
     def _row(
         self, z, x, d_x, x_before, counts, n_iter, seconds, compile_time, diverged, hyper_parameters, run_facts,
-        peak_memory=math.nan, taken=None,
+        peak_memory=math.nan, taken=None, adaptation=None,
     ):  # fmt: skip
         finite = (z is None or np.isfinite(z).all()) and np.isfinite(x).all()
         nothing = dict.fromkeys(("value", "h", "inner_gap"), math.nan)
-        row = self._metrics(z, x, d_x, x_before, n_iter, taken) if finite else nothing
+        row = self._metrics(z, x, d_x, x_before, n_iter, taken, adaptation) if finite else nothing
         row |= {f"n_{name}": int(counts[name]) for name in ORACLES}
         row |= {f"hp_{name}": value for name, value in hyper_parameters.items()}
         rules, n_samples = self._rules(), sum(counts.values())
@@ -142,7 +142,7 @@ class Objective(NumericParameters, BaseObjective):
             rules_version=VERSION,
         )
 
-    def _metrics(self, z, x, d_x, x_before, n_iter, taken):
+    def _metrics(self, z, x, d_x, x_before, n_iter, taken, adaptation):
         names = ("value", "h", "inner_gap", "outer_loss", "hypergrad_error", "hypergrad_cosine", "reference_residual")
         row, problem, solution = dict.fromkeys(names, math.nan), self.problem, None
         with np.errstate(all="ignore"):  # a run on its way to divergence overflows here, and the row says so
@@ -153,6 +153,7 @@ class Objective(NumericParameters, BaseObjective):
                 if problem.h_star is not None:
                     row["h_gap"] = solution.h - problem.h_star
                 if z is not None:
+                    z = getattr(problem.evaluator, "seen", np.asarray)(z)  # some know a part of the tasks
                     # With tasks a mean over them, like every inner product in the space of z.
                     n_tasks = 1 if problem.tasks is None else len(solution.z)
                     row["inner_gap"] = float(np.sum((z - solution.z.ravel()) ** 2)) / n_tasks
@@ -167,6 +168,8 @@ class Objective(NumericParameters, BaseObjective):
                 row["outer_loss"] = problem.outer_value(xp, z, x)
             if problem.metrics is not None and not (z is None and solution is None):
                 row |= problem.metrics(z, x, solution)
+            if problem.adapted_metrics is not None:
+                row |= problem.adapted_metrics(x, adaptation)
         return row
 
     def _solve(self, x, keep=True):

@@ -2,6 +2,7 @@ import numpy as np
 from benchopt import BaseDataset
 
 from benchmark_utils.builders.data_set import skipped_if_not_built
+from benchmark_utils.builders.few_shot import drawn_tasks
 from benchmark_utils.evaluation.multinomial import MultinomialEvaluator
 from benchmark_utils.files import digits
 from benchmark_utils.problem.card import Card
@@ -17,28 +18,9 @@ WAYS, TEST_TASKS = 5, 50
 
 
 def episodes(rng, images, labels, n_tasks, shots, queries):
-    """Draw few-shot tasks: five digits in random order, no image twice in a task.
-
-    Returns
-    -------
-    support, query : dict
-        "images" of shape (n_tasks, 5 shots, pixels) and one-hot "targets" of shape
-        (n_tasks, 5 shots, 5), and those of the queries.
-    """
-    by_class = [np.flatnonzero(labels == k) for k in range(digits.N_CLASSES)]
-    picked = np.empty((n_tasks, WAYS, shots + queries), int)
-    for task in picked:
-        for place, k in enumerate(rng.permutation(digits.N_CLASSES)[:WAYS]):
-            task[place] = rng.choice(by_class[k], shots + queries, replace=False)
-
-    def part(ids):
-        targets = np.repeat(np.eye(WAYS), ids.shape[2], axis=0)
-        return {
-            "images": images[ids.reshape(n_tasks, -1)],
-            "targets": np.tile(targets, (n_tasks, 1, 1)),
-        }
-
-    return part(picked[:, :, :shots]), part(picked[:, :, shots:])
+    """Draw few-shot tasks of five digits; see `drawn_tasks`, whose numbers of images become pixels here."""
+    parts = drawn_tasks(rng, labels, n_tasks, WAYS, shots, queries)
+    return [part | {"images": images[part["images"]]} for part in parts]
 
 
 class Dataset(NumericParameters, BaseDataset):

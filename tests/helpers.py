@@ -153,6 +153,7 @@ def make_oracles(problem, backend, batch_size):
     data = {
         level: bk.put(make_blocks(view.rows[level], partitions[level], view.data_seed)) for level in ("inner", "outer")
     }
+    data["shared"] = {name: bk.asarray(a) for name, a in view.shared_arrays.items()}
     data["feasible"] = {name: bk.asarray(a) for name, a in view.feasible_arrays.items()}
     return Oracles(bk, Spec.of(view, partitions), data)
 

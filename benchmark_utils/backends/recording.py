@@ -54,6 +54,10 @@ class RecordingBackend:
         """Return ``f(*args)``."""
         return f(*args)
 
+    def reversible(self):
+        """Return the backend for steps that are differentiated in reverse: this one."""
+        return self
+
     # ------------------------------------------------------------------ several points, rows and control flow
     def at_points(self, ledger, function, points):
         """Evaluate at every point."""

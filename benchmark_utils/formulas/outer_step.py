@@ -39,14 +39,20 @@ def outer_step(oracles, s, D_x, gamma, t, optimiser, momentum):
     -------
     x, m_x, s_x : arrays
     """
+    x, m, v = moved(oracles.bk.xp, s.x, s.m_x, s.s_x, D_x, gamma, t, optimiser, momentum)
+    return oracles.project(x), m, v
+
+
+def moved(xp, x, m, v, D, gamma, t, optimiser, momentum):
+    """Return (x, m, v) after the step of `outer_step` of any vector x along D, before any projection."""
     if optimiser == "sgd":
-        return oracles.project(s.x - gamma * D_x), s.m_x, s.s_x
+        return x - gamma * D, m, v
     if optimiser == "heavy_ball":
-        m = momentum * s.m_x + D_x
-        return oracles.project(s.x - gamma * m), m, s.s_x
-    m = momentum * s.m_x + (1 - momentum) * D_x
-    v = BETA_2 * s.s_x + (1 - BETA_2) * (D_x * D_x)
+        m = momentum * m + D
+        return x - gamma * m, m, v
+    m = momentum * m + (1 - momentum) * D
+    v = BETA_2 * v + (1 - BETA_2) * (D * D)
     # Both averages start at zero; 0 * gamma gives the counter the floating type of gamma.
     n = t + 1 + 0 * gamma
     m_hat, v_hat = m / (1 - momentum**n), v / (1 - BETA_2**n)
-    return oracles.project(s.x - gamma * m_hat / (oracles.bk.xp.sqrt(v_hat) + FLOOR)), m, v
+    return x - gamma * m_hat / (xp.sqrt(v_hat) + FLOOR), m, v

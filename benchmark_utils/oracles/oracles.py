@@ -13,6 +13,7 @@ from typing import Any
 from benchmark_utils.oracles.cross_mean import cross_mean
 from benchmark_utils.oracles.differentiate import differentiate
 from benchmark_utils.oracles.ledger import Ledger
+from benchmark_utils.oracles.through import through
 from benchmark_utils.problem.projections import ball
 from benchmark_utils.problem.variables import ByColumns, SparseRows, flatten, size_of, unflatten
 
@@ -53,7 +54,8 @@ class Oracles:
     backend : backend object, see `benchmark_utils.backends`
     spec : Spec
     data : dict
-        `Blocks` of the levels "inner" and "outer" and the arrays of the feasible set, as arrays of the backend.
+        `Blocks` of the levels "inner" and "outer", the arrays that all rows share ("shared") and those of the feasible
+        set ("feasible"), as arrays of the backend.
     block : int or 0-d array, optional
         With tasks: the block of tasks that has been drawn.
 
@@ -68,6 +70,7 @@ class Oracles:
     def __init__(self, backend, spec, data, block=None):
         self.bk, self.spec, self.data, self.block = backend, spec, data, block
         self.ledger, self.asked, self._read = Ledger(), set(), {}
+        self._prepared = None, {}
 
     # ------------------------------------------------------------------ rows
     def _rows(self, level, batch):
@@ -90,7 +93,7 @@ class Oracles:
             arrays = {name: _flat(self.bk.xp, a, part.batch_size) for name, a in blocks.arrays.items()}
             ids = blocks.ids.reshape((-1,))
             weights = blocks.weights.reshape((-1,)) / part.n_blocks
-            return {**arrays, "ids": ids}, weights, part.n_samples
+            return {**arrays, "ids": ids, **self.data["shared"]}, weights, part.n_samples
         take = lambda a: self.bk.row_get(a, batch)
         arrays = {name: _block(a, take) for name, a in blocks.arrays.items()}
         n, weights = part.batch_size, take(blocks.weights)
@@ -98,7 +101,14 @@ class Oracles:
             n = self.bk.select(batch == part.n_blocks - 1, part.last_size, n)
         if self.spec.has_tasks:  # means over the tasks of the block
             weights = weights / self.bk.xp.sum(weights)
-        return {**arrays, "ids": take(blocks.ids)}, weights, n
+        return {**arrays, "ids": take(blocks.ids), **self.data["shared"]}, weights, n
+
+    def prepare(self, x):
+        """Compute once what G needs of x alone, such as features, for all calls at this very x that hold it fixed."""
+        term, spec = self.spec.terms["inner"], self.spec
+        if term.prepares:
+            rows, _, _ = self._rows("inner", self.block)
+            self._prepared = x, term.prepared(self.bk.xp, unflatten(self.bk.xp, x, spec.shapes[1]), rows)
 
     def _ask(self, level, names, z, x, v, batch, ticks, times=1):
         """Return the quantities ``names`` of a level, flat, after counting ``ticks``, ``times`` times each."""
@@ -110,14 +120,18 @@ class Oracles:
         of_z = lambda a: None if a is None else unflatten(xp, a, spec.shapes[0], leading=tasks)
         of_x = lambda a: unflatten(xp, a, spec.shapes[1])
         term, want = spec.terms[level], frozenset(names)
-        if want <= term.closed_forms:
-            out = term.derivatives(xp, want, of_z(z), of_x(x), of_z(v), rows, weights)
+        out, closed = {}, want & term.closed_forms
+        if closed and (closed == want or tasks):
+            known = self._prepared[1] if level == "inner" and x is self._prepared[0] else {}
+            found = term.derivatives(xp, closed, of_z(z), of_x(x), of_z(v), rows | known, weights)
             of = {"grad_z": 0, "hvp": 0, "grad_x": 1, "cross": 1}
-            flat = lambda k: flatten(xp, out[k], leading=tasks and of[k] == 0, shape=spec.shapes[of[k]])
-            return [flat(k) if k in of else out[k] for k in names]
+            flat = lambda k: flatten(xp, found[k], leading=tasks and of[k] == 0, shape=spec.shapes[of[k]])
+            out, want = {k: flat(k) if k in of else found[k] for k in closed}, want - closed
+        if not want:
+            return [out[k] for k in names]
         value = lambda z, x: term.value(xp, of_z(z), of_x(x), rows, weights)
         by_task = lambda z, x: term.sample_values(xp, of_z(z), of_x(x), rows)
-        out = differentiate(self.bk, want, value, by_task if tasks else None, term.is_map, z, x, v, weights)
+        out |= differentiate(self.bk, want, value, by_task if tasks else None, term.is_map, z, x, v, weights)
         return [out[k] for k in names]
 
     # ------------------------------------------------------------------ lower level
@@ -213,6 +227,10 @@ class Oracles:
         """Return F(z, x), a scalar."""
         self.asked.add("value_outer")
         return self._ask("outer", ("value",), z, x, None, batch, ("value",))[0]
+
+    def through(self, adapt, z, x, outer_batch):
+        """Return the gradients in (z, x) of F at the end of gradient steps on G, see `oracles.through`."""
+        return through(self, adapt, z, x, outer_batch)
 
     # ------------------------------------------------------------------ several points, loops and branches
     def at_points(self, function, *points):

@@ -86,7 +86,7 @@ def _why_bad_terms(problem, xp):
         what = f"{type(term).__name__}.sample_values, the {level} term of {problem.name},"
         try:
             with np.errstate(all="ignore"):
-                values = term.sample_values(xp, z, x, {**rows, "ids": np.arange(n)})
+                values = term.sample_values(xp, z, x, {**rows, "ids": np.arange(n), **problem.shared_arrays})
                 penalty = term.penalty(xp, z, x)
         except Exception as error:
             return f"{what} fails on {n} rows at the start: {_said(error)}. Rows have {_shapes(rows)}."

@@ -55,6 +55,12 @@ class Problem:
     feasible_arrays : dict of str to array
         Arrays of the feasible set.
     tasks : Tasks or None
+    shared_arrays : dict of str to array
+        Arrays that the rows of both levels refer to by number, such as the images of tasks: every term finds them,
+        whole, among its rows. They are kept once on a device, bytes as bytes.
+    adapted_metrics : callable or None
+        With tasks: ``adapted_metrics(x, adaptation) -> dict of float``, extra columns after a few steps on new tasks;
+        ``adaptation`` says how the solver adapts (`BackendSolver.adaptation`), None where it does not say.
     gradient_mapping_step : float
         Step alpha of the gradient mapping (x - P(x - alpha grad h)) / alpha reported where X is a set.
     h_star : float or None
@@ -83,6 +89,8 @@ class Problem:
     feasible_set: FeasibleSet | None = None
     feasible_arrays: dict = dataclasses.field(default_factory=dict)
     tasks: Tasks | None = None
+    shared_arrays: dict = dataclasses.field(default_factory=dict)
+    adapted_metrics: Callable | None = None
     gradient_mapping_step: float = 1.0
     h_star: float | None = None
     data_seed: int = 0
@@ -125,7 +133,7 @@ class Problem:
         rows = self.rows("outer")
         n = next(iter(rows.values())).shape[0]
         z, x = unflatten(xp, z, self.inner_shape), unflatten(xp, x, self.outer_shape)
-        return float(self.outer.value(xp, z, x, {**rows, "ids": np.arange(n)}, np.full(n, 1 / n)))
+        return float(self.outer.value(xp, z, x, {**rows, "ids": np.arange(n), **self.shared_arrays}, np.full(n, 1 / n)))
 
     def check(self, xp):
         """Return a sentence saying why the problem cannot be used, or None; found out once.
@@ -157,6 +165,7 @@ class View:
     feasible_set: FeasibleSet | None
     feasible_arrays: dict
     tasks: Tasks | None
+    shared_arrays: dict
     data_seed: int
     checkpoints_per_octave: float
     max_checkpoints: int

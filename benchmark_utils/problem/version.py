@@ -44,7 +44,7 @@ def version_of(problem):
         "rows recorded": (problem.checkpoints_per_octave, problem.max_checkpoints),
         "start": (fingerprint(z0), fingerprint(x0)),
     }
-    arrays = {"feasible arrays": problem.feasible_arrays} | problem.splits
+    arrays = {"feasible arrays": problem.feasible_arrays, "shared arrays": problem.shared_arrays} | problem.splits
     for split in sorted(arrays):
         facts |= {f"{split} {name}": fingerprint(array) for name, array in sorted(arrays[split].items())}
     text = "\n".join(f"{name}: {value}" for name, value in facts.items())
@@ -62,17 +62,27 @@ def fingerprint(array):
     array : array or scipy.sparse matrix
         First axis: rows.
     """
-    if not sp.issparse(array):
+    bytes_only = getattr(array, "dtype", None) == np.uint8  # images: no copy of all of them as floats
+    if not (sp.issparse(array) or bytes_only):
         array = np.asarray(array, float)
     shape = array.shape
     if not sp.issparse(array):
         array = array.reshape(shape[0] if array.ndim else 1, -1)
-    norm = np.sqrt((array.data**2).sum()) if sp.issparse(array) else np.linalg.norm(array)
+    if bytes_only:
+        norm = np.sqrt(sum(float((rows.astype(float) ** 2).sum()) for rows in _pieces(array)))
+    else:
+        norm = np.sqrt((array.data**2).sum()) if sp.issparse(array) else np.linalg.norm(array)
     if not norm > 0:
         return f"{shape} {norm}"
     r, c = (np.modf(np.arange(1.0, n + 1) * step)[0] - 0.5 for n, step in zip(array.shape, STEPS, strict=True))
-    product = (r @ (array @ c)) / norm
+    along = np.concatenate([rows.astype(float) @ c for rows in _pieces(array)]) if bytes_only else array @ c
+    product = (r @ along) / norm
     return f"{shape} {norm:.6e} {int(np.round(product / RESOLUTION)) if np.isfinite(product) else product}"
+
+
+def _pieces(array):
+    """Return the rows of an array, a thousand at a time."""
+    return [array[i : i + 1000] for i in range(0, len(array), 1000)]
 
 
 def described(thing):

@@ -149,6 +149,7 @@ class BackendProgram:
                 level: self.bk.put(make_blocks(view.rows[level], self.partitions[level], view.data_seed, dtype))
                 for level in ("inner", "outer")
             }
+            data["shared"] = {name: self.bk.asarray(a) for name, a in view.shared_arrays.items()}
             data["feasible"] = {name: self.bk.asarray(a) for name, a in view.feasible_arrays.items()}
             kept = Device(key, data, self)
         self.view.device_copies["latest"] = kept._replace(owner=self)
@@ -208,6 +209,7 @@ class Program(BackendProgram):
         else:  # forgotten: every iteration starts where the first one did
             first = self.solver.init(bk.zeros(state.z.shape) + data["start"], state.x, oracles)
             rows = {name: getattr(first, name) for name in self.in_tasks}
+        oracles.prepare(state.x)
         new = self.solver.step(state._replace(**rows), oracles, hp, draws)
         if self.view.tasks.warm:
             back = {name: bk.row_set(getattr(state, name), block, getattr(new, name)) for name in self.in_tasks}

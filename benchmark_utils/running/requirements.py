@@ -30,7 +30,7 @@ def _zeros():
     block = np.zeros((part.n_blocks, BATCH, SIZE))
     arrays = {name: block for name in ("a", "b", "c", "e", "r", "s")}
     level = Blocks(arrays, np.ones((part.n_blocks, BATCH)), np.zeros((part.n_blocks, BATCH), np.int32))
-    return {"inner": part, "outer": part}, {"inner": level, "outer": level, "feasible": {}}
+    return {"inner": part, "outer": part}, {"inner": level, "outer": level, "feasible": {}, "shared": {}}
 
 
 def listening_solver(solver):

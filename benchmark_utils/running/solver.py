@@ -59,6 +59,9 @@ class BackendSolver(NumericParameters, BaseSolver):
     def why_not_backend(self):
         """Return a sentence if this algorithm cannot run on the chosen backend, else None."""
 
+    def adaptation(self, state):
+        """Return how the method learns a new task, an `Adaptation`, from a `RunState`; None where it does not say."""
+
     def required(self):
         """Return the names of what this algorithm asks of a problem, see `Oracles.asked`."""
         raise NotImplementedError
@@ -210,6 +213,8 @@ class BackendSolver(NumericParameters, BaseSolver):
             run_facts=self.program.describe(),
             peak_memory=memory.peak_memory(self.bk),
         )
+        if self.problem.tasks is not None:
+            result["adaptation"] = self.adaptation(state)
         if self.rules.diagnose:
             result["taken"] = self.program.next_direction(state)
         if self.journal is not None:

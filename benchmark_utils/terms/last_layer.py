@@ -1,38 +1,52 @@
 """Few-shot tasks: a last layer for each task on the features of one shared network."""
 
 import dataclasses
+from typing import Any
 
+from benchmark_utils.terms.features import TwoLayers
 from benchmark_utils.terms.links import MULTINOMIAL
 from benchmark_utils.terms.term import QUANTITIES, Term
+
+#: What is in closed form whatever the network is: the derivatives in z.
+IN_Z = frozenset(("value", "grad_z", "hvp"))
 
 
 @dataclasses.dataclass(frozen=True)
 class LastLayer(Term):
     """``mean_j CE(z_i; f(a_ij), y_ij) + ridge / 2 ‖z_i‖^2`` of each task i.
 
-    The features ``f(a) = tanh(tanh(a W1 + b1) W2 + b2)`` are those of the shared network x, a
-    dict with "W1" of shape (pixels, units), "b1", "W2" of shape (units, features) and "b2", in
-    this order. z has shape (b, features, classes), one entry a task. Rows have "images" of
-    shape (b, shots, pixels) and one-hot "targets" of shape (b, shots, classes) (Grazzi, Pontil
-    and Salzo, JMLR 24(167), 2023, section 7.2).
+    f are the features of the shared network with the parameters x. z has shape (b, features,
+    classes), one entry a task. Rows have what the network takes and one-hot "targets" of shape
+    (b, shots, classes) (Grazzi, Pontil and Salzo, JMLR 24(167), 2023, section 7.2).
 
     Attributes
     ----------
     ridge : float
         0 for the upper level.
+    network : TwoLayers or Convolutions
+        See `benchmark_utils.terms.features`.
     """
 
     ridge: float = 0.0
+    network: Any = dataclasses.field(default_factory=TwoLayers)
 
-    closed_forms = frozenset(QUANTITIES)
+    @property
+    def closed_forms(self):
+        """All quantities where the network states its derivative, else those that need none."""
+        return frozenset(QUANTITIES) if self.network.closed_form else IN_Z
+
+    @property
+    def prepares(self):
+        """Features are kept where they are dear."""
+        return not self.network.closed_form
+
+    def prepared(self, xp, x, rows):
+        """Return the rows with their features, for the steps of z at this x."""
+        return rows | {"features": self.network.features(xp, x, rows)}
 
     def features(self, xp, x, rows):
         """Return the features of the images, shape (b, shots, features)."""
-        return self._layers(xp, x, rows)[1]
-
-    def _layers(self, xp, x, rows):
-        units = xp.tanh(rows["images"] @ x["W1"] + x["b1"])
-        return units, xp.tanh(units @ x["W2"] + x["b2"])
+        return rows["features"] if "features" in rows else self.network.features(xp, x, rows)
 
     def sample_values(self, xp, z, x, rows):
         """Return the loss of each task, ridge included, shape (b,)."""
@@ -45,7 +59,7 @@ class LastLayer(Term):
 
     def derivatives(self, xp, want, z, x, v, rows, weights):
         """Return the quantities ``want``; see `Term.derivatives`."""
-        units, f = self._layers(xp, x, rows)
+        f = self.features(xp, x, rows)
         y, u, f_T, out = rows["targets"], f @ z, _swapped(f), {}
         shots = y.shape[1]
         if "hvp" in want or "cross" in want:
@@ -62,23 +76,11 @@ class LastLayer(Term):
             out["hvp"] = f_T @ second + self.ridge * v
         w = weights[:, None, None]
         if "grad_x" in want:
-            out["grad_x"] = self._pulled_back(x, rows, units, f, w * (first @ _swapped(z)))
+            out["grad_x"] = self.network.pulled_back(xp, x, rows, w * (first @ _swapped(z)))
         if "cross" in want:
             slopes = second @ _swapped(z) + first @ _swapped(v)
-            out["cross"] = self._pulled_back(x, rows, units, f, w * slopes)
+            out["cross"] = self.network.pulled_back(xp, x, rows, w * slopes)
         return out
-
-    def _pulled_back(self, x, rows, units, f, slopes):
-        """Return the derivative in x from that in the features, (b, shots, features)."""
-        at_second = _merged(slopes * (1 - f * f))
-        units = _merged(units)
-        at_first = (at_second @ x["W2"].T) * (1 - units * units)
-        return {
-            "W1": _merged(rows["images"]).T @ at_first,
-            "b1": at_first.sum(0),
-            "W2": units.T @ at_second,
-            "b2": at_second.sum(0),
-        }
 
 
 def _merged(a):

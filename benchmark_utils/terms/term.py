@@ -29,6 +29,8 @@ class Term:
     #: ``cross_of_rows(xp, z, x, v, rows, weights) -> (ids, values)``, where each row of the batch has a row of x of its
     #: own: C v is zero but for ``values`` added to the rows ``ids`` of x. None where a batch moves x as a whole.
     cross_of_rows = None
+    #: Whether what `prepared` gives is kept by an iteration, for all calls that hold x fixed.
+    prepares = False
 
     def sample_values(self, xp, z, x, rows):
         """Return the loss of each row, shape (b,); for a map, its value for each row, shape (b, ...)."""

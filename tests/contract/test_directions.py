@@ -11,6 +11,8 @@ from helpers import make_solver, small_quadratic, stated_steps
 NOT_ALONG = {
     "biadam": "each coordinate has a step of its own",
     "vr_biadam": "each coordinate has a step of its own",
+    "anil": "Adam by default: each coordinate has a step of its own",
+    "maml": "Adam by default: each coordinate has a step of its own",
     "optuna": "there is no direction",
     "template_jax": "momentum: x moves along an average of directions",
     "template_torch": "momentum: x moves along an average of directions",

@@ -43,7 +43,18 @@ def lancbio(drawn):  # with one vector every iteration starts anew
     return double_loop(drawn) | dict(hvp=2 * drawn["v"])
 
 
+def anil(drawn):  # two steps, and the way back through them
+    steps = {name: 2 * drawn["xi"] for name in ("grad_inner", "hvp", "cross")}
+    return steps | dict(grad_outer=drawn["zeta"])
+
+
+def maml(drawn):
+    return anil(drawn) | dict(grad_inner_x=2 * drawn["xi"])
+
+
 CASES = {
+    "anil": ({"n_inner_steps": 2}, anil),
+    "maml": ({"n_inner_steps": 2}, maml),
     "soba": ({}, soba),
     "saba": ({"memory": "full"}, saba),
     "saba-zero": ({"memory": "zero"}, soba),

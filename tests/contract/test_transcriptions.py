@@ -89,7 +89,7 @@ class NumpyOracles:
     """The oracles of a transcription: dense matrices of one batch at a time.
 
     A subclass gives ``inner`` and ``outer``: dict of the value, the gradients and, for G, H and C,
-    from rows and their weights.
+    from rows and their weights; H, C and B are the second derivatives in z, in x and z, in x.
     """
 
     def __init__(self, problem, batch_sizes, box=None):
@@ -155,7 +155,7 @@ class QuadraticOracles(NumpyOracles):
         c, e = w @ c, w @ e
         if name == "value":
             return z @ H @ z / 2 + x @ B @ x / 2 + x @ C @ z + c @ z + e @ x
-        return {"z": H @ z + C.T @ x + c, "x": B @ x + C @ z + e, "H": H, "C": C}[name]
+        return {"z": H @ z + C.T @ x + c, "x": B @ x + C @ z + e, "H": H, "C": C, "B": B}[name]
 
     outer = inner
 
@@ -175,6 +175,10 @@ class CleaningOracles(NumpyOracles):
         if name == "x":
             out = np.zeros_like(x)
             out[ids] = w * slope * loss
+            return out
+        if name == "B":
+            out = np.zeros((len(x), len(x)))
+            out[ids, ids] = w * slope * (1 - 2 * sigmoid) * loss
             return out
         if name == "C":
             out = np.zeros((len(x), len(z)))

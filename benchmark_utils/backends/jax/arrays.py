@@ -1,5 +1,7 @@
 """The JAX backend: arrays, derivatives and control flow with exact counts."""
 
+import copy
+import operator
 import types
 
 import jax
@@ -35,6 +37,10 @@ def make(backend, device, precision):
     return JaxBackend(device, precision)
 
 
+def _conv3x3(images, kernels):
+    return lax.conv_general_dilated(images, kernels, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
 def _namespace():
     names = {name: getattr(jnp, name) for name in jnp.__all__} if hasattr(jnp, "__all__") else dict(vars(jnp))
     names |= {
@@ -44,6 +50,7 @@ def _namespace():
         "add_rows": lambda table, ids, rows: table.at[ids].add(rows),  # in place once compiled
         "until_still": program.until_still,
         "split_sizes": lambda vector, sizes: jnp.split(vector, np.cumsum(sizes)[:-1]),
+        "conv3x3": _conv3x3,
         "to_device_of": lambda a, like: a,
         "matvec": products.matvec,
         "vecmat": products.vecmat,
@@ -71,9 +78,10 @@ class JaxBackend:
 
     # ------------------------------------------------------------------ arrays
     def asarray(self, a):
-        """Copy a NumPy array to the device; floating types take the working precision, integers int32."""
+        """Copy a NumPy array to the device; floating types take the working precision, integers int32, bytes stay."""
         a = np.asarray(a)
-        return jax.device_put(jnp.array(a, self.dtype if a.dtype.kind == "f" else jnp.int32), self.device)
+        whole = jnp.uint8 if a.dtype == np.uint8 else jnp.int32
+        return jax.device_put(jnp.array(a, self.dtype if a.dtype.kind == "f" else whole), self.device)
 
     def to_numpy(self, a):
         """Copy an array to the host as float64."""
@@ -262,6 +270,13 @@ class JaxBackend:
     def compile_members(self, step, state, hp, data, draws):
         """Compile a loop over many members at once; see `members.compile_members`."""
         return members.compile_members(step, state, hp, data, draws, self.short_sums)
+
+    def reversible(self):
+        """Return the backend for steps that are differentiated in reverse, which products of their own are not."""
+        out = copy.copy(self)
+        plain = {"matvec": operator.matmul, "vecmat": operator.matmul}
+        out.xp = types.SimpleNamespace(**vars(self.xp) | plain)
+        return out
 
     def vectorised(self):
         """Return the backend for programs of many members: this one."""

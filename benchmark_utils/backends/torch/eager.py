@@ -43,6 +43,11 @@ def _take(a, ids, axis=0):
     return a.index_select(axis, ids)
 
 
+def _conv3x3(images, kernels):
+    channels_first = torch.nn.functional.conv2d(images.permute(0, 3, 1, 2), kernels.permute(3, 2, 0, 1), padding=1)
+    return channels_first.permute(0, 2, 3, 1)
+
+
 def _namespace():
     names = {name: getattr(torch_namespace, name) for name in dir(torch_namespace) if not name.startswith("_")}
     names |= {
@@ -55,6 +60,7 @@ def _namespace():
         "split_sizes": torch.split,
         "matvec": torch.matmul,
         "vecmat": torch.matmul,
+        "conv3x3": _conv3x3,
         "to_device_of": lambda a, like: a.to(like.device),
     }
     return types.SimpleNamespace(**names)
@@ -80,9 +86,10 @@ class TorchBackend:
 
     # ------------------------------------------------------------------ arrays
     def asarray(self, a):
-        """Copy a NumPy array to the device; floating types take the working precision, integers int32."""
+        """Copy a NumPy array to the device; floating types take the working precision, integers int32, bytes stay."""
         a = np.asarray(a)
-        return torch.tensor(a, dtype=self.dtype if a.dtype.kind == "f" else torch.int32, device=self.device)
+        whole = torch.uint8 if a.dtype == np.uint8 else torch.int32
+        return torch.tensor(a, dtype=self.dtype if a.dtype.kind == "f" else whole, device=self.device)
 
     def to_numpy(self, a):
         """Copy an array to the host as float64."""
@@ -230,6 +237,10 @@ class TorchBackend:
             return state, x_before, totals, all_finite(state)
 
         return advance, 0.0
+
+    def reversible(self):
+        """Return the backend for steps that are differentiated in reverse: this one."""
+        return self
 
     def vectorised(self):
         """Return the backend for programs of many members: tensors where this one has Python numbers."""
