@@ -39,9 +39,8 @@ class Solver(BilevelSolver):
         "growing": t_s = k_s = J_s = ceil(c (s + 1)), schedule (i); "constant": all lengths are
         ``n_steps``, the finite horizon schedule (ii).
     n_steps : int
-        t, k and J: inner steps, steps of the linear system and batches of the mean outer gradient
-        (one where that is all rows; of tasks one, the drawn block) and cross product; where they
-        grow, their cap.
+        t, k and J: inner steps, linear steps and batches of the mean outer gradient (one where
+        that is all rows) and cross product (of tasks one, the drawn block); if growing, their cap.
     growth : float
         c > 0, by how much the lengths grow in one outer iteration (steps).
     warm_start : {"none", "z", "z_and_v"}

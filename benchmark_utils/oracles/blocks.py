@@ -5,6 +5,7 @@ padded with rows of zero weight. Every real row weighs ``n_blocks / n_samples``,
 blocks equals the average over the rows to rounding.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,3 +121,22 @@ def _cut_sparse(matrix, partition):
         columns[i, : hi - lo] = matrix.indices[lo:hi]
         rows[i, : hi - lo] = row_of[lo:hi]
     return SparseRows(values, columns, rows)
+
+
+def one_block(array, take):
+    """Return one block of an array, of sparse rows, or of rows kept by columns."""
+    if isinstance(array, SparseRows):
+        return SparseRows(*map(take, array))
+    return take(array.blocks).mT if isinstance(array, ByColumns) else take(array)
+
+
+def all_rows(xp, array, batch_size):
+    """Merge the leading axes (n_blocks, batch_size) of an array, or renumber the rows of sparse blocks."""
+    if isinstance(array, ByColumns):
+        array = array.blocks.mT
+    if isinstance(array, SparseRows):
+        offset = xp.arange(array.rows.shape[0], dtype=array.rows.dtype)[:, None] * batch_size
+        offset = xp.to_device_of(offset, array.rows)
+        array = array._replace(rows=array.rows + offset)
+        return SparseRows(*(a.reshape((-1,)) for a in array))
+    return array.reshape((math.prod(array.shape[:2]), *array.shape[2:]))

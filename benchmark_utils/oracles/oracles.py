@@ -7,15 +7,15 @@ With tasks, z and v are tables with one row for each task of the block that has 
 """
 
 import dataclasses
-import math
 from typing import Any
 
+from benchmark_utils.oracles.blocks import all_rows, one_block
 from benchmark_utils.oracles.cross_mean import cross_mean
 from benchmark_utils.oracles.differentiate import differentiate
 from benchmark_utils.oracles.ledger import Ledger
 from benchmark_utils.oracles.through import through
 from benchmark_utils.problem.projections import ball
-from benchmark_utils.problem.variables import ByColumns, SparseRows, flatten, size_of, unflatten
+from benchmark_utils.problem.variables import flatten, size_of, unflatten
 
 #: Batch that stands for all samples of a level.
 FULL = "full"
@@ -90,12 +90,12 @@ class Oracles:
     def _read_rows(self, level, batch, part):
         blocks = self.data[level]
         if isinstance(batch, str):  # FULL: the flattened blocks, padding included with weight zero
-            arrays = {name: _flat(self.bk.xp, a, part.batch_size) for name, a in blocks.arrays.items()}
+            arrays = {name: all_rows(self.bk.xp, a, part.batch_size) for name, a in blocks.arrays.items()}
             ids = blocks.ids.reshape((-1,))
             weights = blocks.weights.reshape((-1,)) / part.n_blocks
             return {**arrays, "ids": ids, **self.data["shared"]}, weights, part.n_samples
         take = lambda a: self.bk.row_get(a, batch)
-        arrays = {name: _block(a, take) for name, a in blocks.arrays.items()}
+        arrays = {name: one_block(a, take) for name, a in blocks.arrays.items()}
         n, weights = part.batch_size, take(blocks.weights)
         if part.last_size != n:  # one compare, so that the ragged block costs the rows it holds
             n = self.bk.select(batch == part.n_blocks - 1, part.last_size, n)
@@ -296,22 +296,3 @@ class Oracles:
 
 def _identity(xp, vector):
     return xp.diag(xp.ones_like(vector))
-
-
-def _block(array, take):
-    """Return one block of an array, of sparse rows, or of rows kept by columns."""
-    if isinstance(array, SparseRows):
-        return SparseRows(*map(take, array))
-    return take(array.blocks).mT if isinstance(array, ByColumns) else take(array)
-
-
-def _flat(xp, array, batch_size):
-    """Merge the leading axes (n_blocks, batch_size) of an array, or renumber the rows of sparse blocks."""
-    if isinstance(array, ByColumns):
-        array = array.blocks.mT
-    if isinstance(array, SparseRows):
-        offset = xp.arange(array.rows.shape[0], dtype=array.rows.dtype)[:, None] * batch_size
-        offset = xp.to_device_of(offset, array.rows)
-        array = array._replace(rows=array.rows + offset)
-        return SparseRows(*(a.reshape((-1,)) for a in array))
-    return array.reshape((math.prod(array.shape[:2]), *array.shape[2:]))

@@ -10,8 +10,9 @@ import numpy as np
 from jax import lax
 
 from benchmark_utils.backends import at_positions
-from benchmark_utils.backends.jax import members, products, program
+from benchmark_utils.backends.jax import members, program
 from benchmark_utils.backends.jax.counts import TracedCounts, counts_of
+from benchmark_utils.backends.jax.namespace import namespace
 from benchmark_utils.oracles.blocks import Blocks, by_columns
 
 #: Most bytes that the entries of one vmapped call and its results may take.
@@ -37,27 +38,6 @@ def make(backend, device, precision):
     return JaxBackend(device, precision)
 
 
-def _conv3x3(images, kernels):
-    return lax.conv_general_dilated(images, kernels, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def _namespace():
-    names = {name: getattr(jnp, name) for name in jnp.__all__} if hasattr(jnp, "__all__") else dict(vars(jnp))
-    names |= {
-        "logsumexp": lambda u, axis: jax.nn.logsumexp(u, axis=axis),
-        "sigmoid": jax.nn.sigmoid,
-        "segment_sum": lambda values, ids, n: jax.ops.segment_sum(values, ids, n),
-        "add_rows": lambda table, ids, rows: table.at[ids].add(rows),  # in place once compiled
-        "until_still": program.until_still,
-        "split_sizes": lambda vector, sizes: jnp.split(vector, np.cumsum(sizes)[:-1]),
-        "conv3x3": _conv3x3,
-        "to_device_of": lambda a, like: a,
-        "matvec": products.matvec,
-        "vecmat": products.vecmat,
-    }
-    return types.SimpleNamespace(**names)
-
-
 class JaxBackend:
     """Primitives on JAX. 64-bit types are switched on: counts are int64 and dtypes are explicit everywhere."""
 
@@ -70,7 +50,7 @@ class JaxBackend:
         platform = "gpu" if device == "cuda" or (device == "auto" and _has_gpu()) else "cpu"
         self.device = jax.devices(platform)[0]
         self.dtype = jnp.dtype(precision)
-        self.xp = _namespace()
+        self.xp = namespace()
         self.short_sums = False  # set by a program whose sums are all short, see `running.program.SHORT_SUM`
         self.loops_traced = 0  # calls of `repeat` so far
         #: How `put` lays blocks out: copies of another layout are not shared.
