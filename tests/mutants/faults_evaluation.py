@@ -73,7 +73,7 @@ FAULTS = (
         'splits["test"], solution.z.reshape', 'splits["test"], z.reshape', OF_CLASSES,
     ),
     Fault(
-        "objective.auc_of_the_wrong_labels", CLASSIFICATION, "roc_auc_score(clean, x)",
+        "objective.auc_of_the_wrong_labels", "benchmark_utils/builders/cleaning.py", "roc_auc_score(clean, x)",
         "roc_auc_score(~clean, x)", OF_CLASSES,
     ),
     # ------------------------------------------------------------------ evaluators

@@ -54,7 +54,7 @@ FAULTS = (
         "tests/contract/test_ledger.py -k 'full_batches and torch'",
     ),
     Fault(
-        "oracles.sparse_rows_not_renumbered", ORACLES,
+        "oracles.sparse_rows_not_renumbered", BLOCKS,
         "[:, None] * batch_size", "[:, None] * 0",
         "tests/core/test_problem_shapes.py -k 'sparse_rows_give and grad_inner and torch'",
     ),
@@ -131,7 +131,7 @@ FAULTS = (
     ),
     Fault(
         "terms.slope_of_tanh", "benchmark_utils/terms/network.py",
-        "d_flat - 2 * inner * units * d_units", "d_flat - inner * units * d_units",
+        "d_flat + inner * bend * d_units", "d_flat + 0.5 * inner * bend * d_units",
         EMBEDDED + "'closed_forms and network'",
     ),
     Fault(
