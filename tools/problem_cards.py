@@ -20,7 +20,11 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "problems.md"
 
 #: Data sets shown with other parameters than their defaults; an empty dict stands for the defaults.
-VARIANTS = {"mnist_cleaning": [{}, {"version": "ji", "corruption": 0.2}, {"version": "pbgd"}]}
+VARIANTS = {
+    "mnist_cleaning": [{}, {"version": "ji", "corruption": 0.2}, {"version": "pbgd"}],
+    # Central differences of 1,000 tasks and 32 filters would take an hour.
+    "fewshot": [{"n_evaluated": 20, "filters": 8}],
+}
 
 HEADER = """# The problems
 
