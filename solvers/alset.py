@@ -22,8 +22,8 @@ class Solver(BilevelSolver):
     methods for bilevel optimization", NeurIPS 2021, arXiv:2106.13781, Algorithm 1 with the
     estimator of equation (8): z is warm started, v is not kept. With ``linear_solver="sgd"`` the
     plain ALSET of R. Grazzi, M. Pontil, S. Salzo, JMLR 2023, arXiv:2202.03397, who compare with it:
-    v by K steps of SGD from zero; their T is 1 and the best K of their search 85. Their variants
-    that keep v are ALSET-dagger and ALSET-dagger-DET. Both papers solve for q = -v.
+    v by K steps of SGD from zero, all rows of F; their T is 1, the best K of their search 85. Their
+    variants that keep v are ALSET-dagger and ALSET-dagger-DET. Both papers solve for q = -v.
 
     Parameters
     ----------

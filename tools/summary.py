@@ -35,7 +35,7 @@ def main(path=None):
     path = Path(path) if path else newest()
     df = read_results(path)
     table = as_text(summary(df))
-    print(f"\nSquared stationarity ‖grad h‖², medians over repetitions ({path.name})")
+    print(f"\nSquared stationarity ‖grad h‖² (start, best, last), h and h − h* at the end; medians ({path.name})")
     if df.objective_name.nunique() == 1:
         print(f"Rules: {df.objective_name.iloc[0]}")
         table = table.drop(columns="rules")

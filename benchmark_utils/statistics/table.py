@@ -9,7 +9,8 @@ from benchmark_utils.statistics.labels import short_names, told_apart, whole_run
 NAMES = {"dataset_name": "problem", "objective_name": "rules", "solver_name": "solver"}
 
 #: Columns of the table and their formats.
-FORMATS = dict.fromkeys(("start", "best", "last"), "{:.2e}") | {"seconds": "{:.2f}", "compile_s": "{:.1f}"}
+FORMATS = dict.fromkeys(("start", "best", "last"), "{:.2e}") | {"h": "{:.5g}", "h_gap": "{:.2e}"}
+FORMATS |= {"seconds": "{:.2f}", "compile_s": "{:.1f}"}
 FORMATS |= dict.fromkeys(("peak_MB", "iterations", "samples", "diverged", "cut"), "{:,.0f}")
 
 
@@ -26,6 +27,9 @@ def one_run(rows):
         start=worst(rows.objective_value.iloc[0]),
         best=worst(rows.objective_value.min()),
         last=np.inf if diverged else worst(last.objective_value),
+        # h at the end and h - h*, where they are known: ||grad h|| may be small far from the minimum.
+        h=np.inf if diverged else last.get("objective_h", np.nan),
+        h_gap=np.inf if diverged else last.get("objective_h_gap", np.nan),
         iterations=last.objective_n_iter,
         samples=last.objective_n_samples,
         seconds=last.time,

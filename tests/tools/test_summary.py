@@ -47,6 +47,14 @@ def test_a_diverged_run_ends_at_the_worst_value_and_not_at_its_last_finite_one()
     assert table["diverged"].tolist() == [1]
 
 
+def test_h_and_its_gap_are_those_of_the_last_row_and_a_dash_where_they_are_not_known():
+    df = results([[8.0, 4.0]]).assign(objective_h=[0.5, 0.25], objective_h_gap=[0.3, 0.05])
+    assert summary(df)[["h", "h_gap"]].to_numpy().tolist() == [[0.25, 0.05]]
+    assert as_text(summary(df))["h_gap"].tolist() == ["5.00e-02"]
+    assert as_text(summary(results([[8.0, 4.0]])))[["h", "h_gap"]].to_numpy().tolist() == [["–", "–"]]
+    assert summary(df.assign(objective_diverged=[0, 1]))["h_gap"].tolist() == [np.inf]
+
+
 def test_a_run_that_says_it_diverged_is_the_worst_even_where_its_last_value_is_a_number():
     assert summary(results([[8.0, 4.0]], diverged=(0,)))["last"].tolist() == [np.inf]
 
