@@ -23,8 +23,8 @@ class Plot(BasePlot):
     def get_metadata(self, df, dataset, objective):
         columns = [c.replace("_", " ") for c in self._table(df, dataset, objective).columns]
         return {
-            "title": f"{dataset}<br>{objective}<br>squared stationarity ‖∇h(x)‖² (start, best, last), h and h − h* at the "
-            "end; medians over repetitions",
+            "title": f"{dataset}<br>{objective}<br>squared stationarity ‖∇h(x)‖² (start, best, last), h and h − h* at "
+            "the end; medians over repetitions",
             "columns": columns,
             "default_order_ascending": True,
             "default_order_column": columns.index("last"),
