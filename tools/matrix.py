@@ -25,7 +25,7 @@ BACKENDS = ("jax", "torch")
 #: the whole take half a minute of some solvers.
 PARTS = {
     "mnist_equilibrium": {"n_images": 600},
-    "fewshot": {"n_tasks": 70},
+    "fewshot": {"n_tasks": 70, "n_ways": 2, "n_shots": 1, "n_queries": 1, "blocks": 1},
 }
 
 #: Outer iterations of one run, and the seconds after which a loop on the host is ended in the middle of one.
@@ -41,7 +41,7 @@ file (tuned values where `tuned/` has them, else the starts of the ranges) ended
 after it where they did not, and "unfinished" where 10 seconds were not enough (loops on the host solve the inner
 problem in one iteration). Numbers stand for the sentence with which a solver declines, below the table.
 `benchopt run` skips these combinations with the same sentence. What is declined for its memory depends on the memory
-of the machine. mnist_equilibrium is tried on its first 600 images, fewshot on 70 tasks.
+of the machine. mnist_equilibrium is tried on its first 600 images, fewshot on 70 tasks of 4 images, with one block.
 """
 
 
