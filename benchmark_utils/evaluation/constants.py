@@ -51,6 +51,7 @@ def gradient_check(problem, n=20, seed=0):
     if isinstance(reference, GLMEvaluator):
         reference.tolerance = max(1e-2 * reference.tolerance, 1e-12)
         reference.adjoint_tolerance = max(1e-2 * reference.adjoint_tolerance, 1e-10)
+    step = getattr(reference, "difference_step", STEP)
     rng = np.random.default_rng(seed)
     x, errors = problem.init(rng)[1], []
     while len(errors) < n:
@@ -59,9 +60,9 @@ def gradient_check(problem, n=20, seed=0):
         candidates = np.flatnonzero(size >= 1e-3 * size.max())
         for k in rng.choice(candidates, size=min(n - len(errors), len(candidates)), replace=False):
             unit = np.zeros(len(x))
-            unit[k] = STEP
+            unit[k] = step
             h = [reference.solve(x + j * unit, solution).h for j in (-2, -1, 1, 2)]
-            difference = (h[0] - 8 * h[1] + 8 * h[2] - h[3]) / (12 * STEP)
+            difference = (h[0] - 8 * h[1] + 8 * h[2] - h[3]) / (12 * step)
             errors.append(abs(difference - solution.gradient[k]) / size[k])
         x = x + 0.5 * rng.standard_normal(len(x))
     return max(errors), len(errors)

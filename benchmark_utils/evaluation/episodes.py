@@ -33,6 +33,9 @@ class EpisodeEvaluator:
         Newton stops at ``‖grad_z G‖ <= tolerance`` in every task.
     """
 
+    #: Step of central differences of h (`constants.gradient_check`): features have kinks that longer steps cross.
+    difference_step = 1e-6
+
     def __init__(self, inner, outer, support, query, shared, inner_shape, outer_shape, tolerance=1e-10):
         self.inner, self.outer, self.tolerance = inner, outer, tolerance
         self.support, self.query, self.shared = support, query, shared
