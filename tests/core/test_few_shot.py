@@ -182,7 +182,7 @@ def test_many_small_steps_come_to_the_exact_last_layers():
 
 
 # ---------------------------------------------------------------------- solvers on tasks
-@pytest.mark.parametrize("method", ["anil", "maml"])
+@pytest.mark.parametrize("method", ["anil", pytest.param("maml", marks=pytest.mark.slow)])
 def test_gradient_through_the_steps_is_that_of_central_differences(method):
     problem = problem_of(SMALL, n_tasks=5)
     cls = helpers.step_solvers()[method]
@@ -231,8 +231,14 @@ def after_steps(problem, z, x, near, far, of_x):
     return float(problem.outer.sample_values(bk.xp, z, shaped(x), far).sum())
 
 
-@pytest.mark.parametrize("method", ["aid_bio", "itd_bio", "bsgm", "anil"])
-@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize(
+    ("method", "warm"),
+    [
+        pytest.param(method, warm, marks=[pytest.mark.slow] * ((method, warm) != ("aid_bio", False)))
+        for method in ("aid_bio", "itd_bio", "bsgm", "anil")
+        for warm in (False, True)
+    ],
+)
 def test_backends_agree_on_tasks_of_images(method, warm):
     problem, cls = problem_of(SMALL, warm=warm), helpers.step_solvers()[method]
     common = dict(precision="float64", batch_size=2, n_inner_steps=2, n_linear_steps=2, n_steps=2, step_size=0.3,
