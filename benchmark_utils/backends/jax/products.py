@@ -12,6 +12,9 @@ from jax.custom_batching import custom_vmap
 
 from benchmark_utils.oracles.blocks import SHORT, are_short
 
+#: Fewer vectors than these (two points of one method) are multiplied one by one: calls of the library cost more.
+FEW_VECTORS = 8
+
 
 @custom_vmap
 def matvec(A, z):
@@ -21,6 +24,8 @@ def matvec(A, z):
 
 @matvec.def_vmap
 def _(axis_size, in_batched, A, z):
+    if not in_batched[0] and A.shape[-1] <= SHORT and axis_size < FEW_VECTORS:
+        return jax.vmap(lambda z: jnp.sum(A * z, axis=1))(z), True
     if not in_batched[0]:  # members of a sweep share the rows: one matrix product, no copy of A
         return lax.dot_general(z, A, (((1,), (1,)), ((), ()))), True
     return jax.vmap(lambda A, z: A @ z, in_axes=(0, 0 if in_batched[1] else None))(A, z), True
@@ -36,6 +41,8 @@ def vecmat(r, A):
 
 @vecmat.def_vmap
 def _(axis_size, in_batched, r, A):
+    if not in_batched[1] and A.shape[-1] <= SHORT and axis_size < FEW_VECTORS:
+        return jax.vmap(lambda r: jnp.sum(r[:, None] * A, axis=0))(r), True
     if not in_batched[1]:
         return r @ A, True
     return jax.vmap(lambda r, A: r @ A, in_axes=(0 if in_batched[0] else None, 0))(r, A), True
