@@ -42,7 +42,7 @@ after it where they did not, and "unfinished" where 10 seconds were not enough (
 problem in one iteration). Numbers stand for the sentence with which a solver declines, below the table.
 `benchopt run` skips these combinations with the same sentence. What is declined for its memory depends on the memory
 of the machine. mnist_equilibrium is tried on its first 600 images. fewshot and
-mnist_poisoning, of which an iteration of some solvers takes minutes, are not tried; fewshot_digits and poisoned_digits
+mnist_poisoning, where a solver took half a minute and more, are not tried; fewshot_digits and poisoned_digits
 have the same shape.
 """
 
