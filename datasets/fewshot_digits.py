@@ -90,7 +90,7 @@ class Dataset(NumericParameters, BaseDataset):
         inner, outer, inner_shape = LastLayer(self.ridge), LastLayer(), (self.features, WAYS)
         evaluator = MultinomialEvaluator(
             inner, outer, train, validation, inner_shape, shapes,
-            ridge=self.ridge, tasks=True, tolerance=1e-10,
+            ridge=self.ridge, tolerance=1e-10,
         )  # fmt: skip
 
         def init(rng):

@@ -100,7 +100,7 @@ class Regressions:
 
 
 class MultinomialEvaluator:
-    """Solutions by Newton for the terms `Poisoned` (one task) and `LastLayer` (many).
+    """Solutions by Newton for the term `LastLayer`: each row is a task, z and v are tables (n, features classes).
 
     Parameters
     ----------
@@ -113,8 +113,6 @@ class MultinomialEvaluator:
     outer_shape : tuple of int, or dict of str to tuple of int
     ridge : float
         G has ``ridge / 2 ‖z‖^2``; positive.
-    tasks : bool
-        Whether each row is a task; z and v then are tables of shape (n, features classes).
     tolerance : float
         Newton stops at ``‖grad_z G‖ <= tolerance`` in every task.
     """
@@ -128,13 +126,12 @@ class MultinomialEvaluator:
         inner_shape,
         outer_shape,
         ridge,
-        tasks,
         tolerance=1e-12,
     ):
         self.inner, self.outer = inner, outer
         self.inner_rows, self.outer_rows = _numbered(inner_rows), _numbered(outer_rows)
         self.inner_shape, self.outer_shape = inner_shape, outer_shape
-        self.ridge, self.tasks, self.tolerance = ridge, tasks, tolerance
+        self.ridge, self.tolerance = ridge, tolerance
 
     def solve(self, x, start=None):
         """Return the `Solution` at a flat x, warm-started from the `Solution` ``start``."""
@@ -144,7 +141,7 @@ class MultinomialEvaluator:
         v = regressions.solve_systems(table, -of_outer["grad_z"].reshape(table.shape))
         correction = np.sum(v * regressions.gradients(table)) / len(table)
         gradient = self._direction(table, v, shaped, of_outer)
-        shape = (len(table), -1) if self.tasks else (-1,)
+        shape = (len(table), -1)
         h = float(of_outer["value"] + correction)
         return Solution(table.reshape(shape), v.reshape(shape), h, gradient, float(residual.max()))
 
@@ -163,16 +160,16 @@ class MultinomialEvaluator:
 
     def _of_outer(self, table, shaped):
         want, rows = {"value", "grad_z", "grad_x"}, self.outer_rows
-        return self.outer.derivatives(xp, want, self._of_term(table), shaped, None, rows, _weights(rows))
+        return self.outer.derivatives(xp, want, table, shaped, None, rows, _weights(rows))
 
     def _direction(self, table, v, shaped, of_outer):
-        z, v, rows = self._of_term(table), self._of_term(v), self.inner_rows
-        cross = self.inner.derivatives(xp, {"cross"}, z, shaped, v, rows, _weights(rows))["cross"]
+        rows = self.inner_rows
+        cross = self.inner.derivatives(xp, {"cross"}, table, shaped, v, rows, _weights(rows))["cross"]
         return flatten(xp, cross) + flatten(xp, of_outer["grad_x"])
 
     def outer_value(self, z, x):
         """Return F at z, shaped as that of a `Solution` or flat, and a flat x."""
-        z = self._of_term(np.reshape(z, (-1, *self.inner_shape)))
+        z = np.reshape(z, (-1, *self.inner_shape))
         rows = self.outer_rows
         return float(self.outer.value(xp, z, self._shaped(x), rows, _weights(rows)))
 
@@ -187,14 +184,7 @@ class MultinomialEvaluator:
         return regressions, z, residual
 
     def _regressions(self, shaped, rows):
-        features, targets = self.inner.features(xp, shaped, rows), rows["targets"]
-        if not self.tasks:
-            features, targets = features[None], targets[None]
-        return Regressions(features, targets, self.ridge)
-
-    def _of_term(self, table):
-        """Return z as terms take it."""
-        return table if self.tasks else table[0]
+        return Regressions(self.inner.features(xp, shaped, rows), rows["targets"], self.ridge)
 
     def _shaped(self, x):
         return unflatten(xp, np.asarray(x, np.float64), self.outer_shape)

@@ -33,11 +33,11 @@ class TwoLayers:
     def pulled_back(self, xp, x, rows, slopes):
         """Return the derivative in x from that in the features, (b, shots, features)."""
         units, f = self._layers(xp, x, rows)
-        at_second = _merged(slopes * (1 - f * f))
-        units = _merged(units)
+        at_second = merged(slopes * (1 - f * f))
+        units = merged(units)
         at_first = (at_second @ x["W2"].T) * (1 - units * units)
         return {
-            "W1": _merged(rows["images"]).T @ at_first,
+            "W1": merged(rows["images"]).T @ at_first,
             "b1": at_first.sum(0),
             "W2": units.T @ at_second,
             "b2": at_second.sum(0),
@@ -144,6 +144,6 @@ def _pooled(xp, a):
     return xp.maximum(largest[:, :, 0:w:2], largest[:, :, 1:w:2])
 
 
-def _merged(a):
+def merged(a):
     """Return the images of all tasks along one axis, shape (b shots, ...)."""
     return a.reshape((-1, a.shape[-1]))

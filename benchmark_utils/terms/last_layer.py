@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from benchmark_utils.terms.features import TwoLayers
+from benchmark_utils.terms.features import TwoLayers, merged
 from benchmark_utils.terms.links import MULTINOMIAL
 from benchmark_utils.terms.term import QUANTITIES, Term
 
@@ -53,7 +53,7 @@ class LastLayer(Term):
         return self._values(xp, self.features(xp, x, rows) @ z, z, rows["targets"])
 
     def _values(self, xp, u, z, y):
-        losses = MULTINOMIAL.value(xp, _merged(u), _merged(y)).reshape(y.shape[:2])
+        losses = MULTINOMIAL.value(xp, merged(u), merged(y)).reshape(y.shape[:2])
         of_ridge = xp.sum((z * z).reshape((z.shape[0], -1)), axis=1)
         return xp.sum(losses, axis=1) / y.shape[1] + 0.5 * self.ridge * of_ridge
 
@@ -63,10 +63,10 @@ class LastLayer(Term):
         y, u, f_T, out = rows["targets"], f @ z, _swapped(f), {}
         shots = y.shape[1]
         if "hvp" in want or "cross" in want:
-            first, curved = MULTINOMIAL.both(xp, _merged(u), _merged(y))
-            second = curved(_merged(f @ v)).reshape(u.shape) / shots
+            first, curved = MULTINOMIAL.both(xp, merged(u), merged(y))
+            second = curved(merged(f @ v)).reshape(u.shape) / shots
         else:
-            first = MULTINOMIAL.gradient(xp, _merged(u), _merged(y))
+            first = MULTINOMIAL.gradient(xp, merged(u), merged(y))
         first = first.reshape(u.shape) / shots
         if "value" in want:
             out["value"] = xp.sum(weights * self._values(xp, u, z, y))
@@ -81,11 +81,6 @@ class LastLayer(Term):
             slopes = second @ _swapped(z) + first @ _swapped(v)
             out["cross"] = self.network.pulled_back(xp, x, rows, w * slopes)
         return out
-
-
-def _merged(a):
-    """Return the images of all tasks along one axis, shape (b shots, ...)."""
-    return a.reshape((-1, a.shape[-1]))
 
 
 def _swapped(a):

@@ -60,8 +60,7 @@ class Poisoned(GLM):
         if "grad_x" in want:
             out["grad_x"] = self._of_noise(xp, x, rows, _outer(first, z))
         if "cross" in want:
-            slopes = self._noisy_only(xp, x, rows, _outer(second, z) + _outer(first, v))
-            out["cross"] = xp.segment_sum(slopes, self._places(xp, x, rows), x.shape[0])
+            out["cross"] = self._of_noise(xp, x, rows, _outer(second, z) + _outer(first, v))
         return out
 
     def _of_noise(self, xp, x, rows, slopes):
