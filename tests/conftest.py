@@ -79,6 +79,7 @@ MOST_GROWTH = 1 << 30
 FORGOT_AT = [1 << 30]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in the same hook
 def pytest_collection_modifyitems(items):
     """Keep the tests of a solver in one process, and leave to `make test-all` by JAX what torch shows in a tenth."""
     for item in items:
