@@ -38,7 +38,7 @@ def subset(name, **parameters):
     return classification.regularisation(name, splits, penalty=penalty, outer_size=len(x0), **options)
 
 
-@pytest.mark.parametrize("solution", ["direct", "iterative"])
+@pytest.mark.parametrize("solution", [pytest.param("direct", marks=pytest.mark.slow), "iterative"])
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [

@@ -100,7 +100,7 @@ def test_newsgroups_rows_equal_scikit_learns_own(tmp_path):
 
 
 # ---------------------------------------------------------------------- label noise
-@pytest.mark.parametrize("share", [0.5, 0.7, 0.9])
+@pytest.mark.parametrize("share", [0.5, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.7, 0.9))])
 def test_dagreou_labels_are_replaced_by_uniform_draws_once(share):
     problem = helpers.dataset_problem("mnist_cleaning", corruption=share)
     splits = problem.splits
@@ -114,7 +114,15 @@ def test_dagreou_labels_are_replaced_by_uniform_draws_once(share):
     assert problem.inner.penalty_term == Ridge(0.4)
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.1, 2000), (0.2, 4000), (0.4, 8000), (0.57, 11_400)])
+@pytest.mark.parametrize(
+    ("share", "count"),
+    [
+        (0.1, 2000),
+        pytest.param(0.2, 4000, marks=pytest.mark.slow),
+        pytest.param(0.4, 8000, marks=pytest.mark.slow),
+        (0.57, 11_400),
+    ],
+)
 def test_ji_labels_are_wrong_for_exactly_the_stated_share(share, count):
     problem = helpers.dataset_problem("mnist_cleaning", version="ji", corruption=share)
     splits = problem.splits
