@@ -1,6 +1,7 @@
 from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient, linear_system
+from benchmark_utils.formulas.outer_step import OPTIMISERS, outer_step
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import Int, Log
@@ -12,6 +13,8 @@ class State(NamedTuple):
     x: Outer
     d_x: Outer  # last outer direction D_x
     t: Count
+    m_x: Outer.only_with("outer_optimiser", "heavy_ball", "adam")  # average of D_x
+    s_x: Outer.only_with("outer_optimiser", "adam")  # average of its squares
 
 
 class Solver(BilevelSolver):
@@ -37,6 +40,12 @@ class Solver(BilevelSolver):
         K, fixed-point steps on the linear system in one outer iteration.
     warm_start : {"none", "z"}
         "z": the inner loop starts at the previous z; "none": it starts at zero.
+    outer_optimiser : {"sgd", "heavy_ball", "adam"}
+        Step of x along D_x, see `benchmark_utils.formulas.outer_step`: plain, with heavy-ball
+        momentum, or Adam's.
+    outer_momentum : float
+        Weight of the old average in heavy ball and in Adam (beta_1), in [0, 1); "sgd" has none. It
+        is part of the program: another value compiles again.
     linear_ratio : float
         Step of the linear system over alpha; 1 in the paper.
     step_size : float
@@ -46,6 +55,7 @@ class Solver(BilevelSolver):
 
     Differs from the paper
     ----------------------
+    - ``outer_optimiser`` other than "sgd" is an addition.
     - z starts where the previous outer iteration left it (``warm_start="z"``); the paper computes
       one hypergradient from zero (``"none"``).
     - The linear system may have a step of its own, ``step_size * linear_ratio``.
@@ -62,12 +72,14 @@ class Solver(BilevelSolver):
         "n_inner_steps": ["tuned"],
         "n_linear_steps": ["tuned"],
         "warm_start": ["z"],
+        "outer_optimiser": ["sgd"],
+        "outer_momentum": [0.9],
         "linear_ratio": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    choices = {"warm_start": ("none", "z")}
+    choices = {"warm_start": ("none", "z"), "outer_optimiser": OPTIMISERS}
     search_space = {
         "n_inner_steps": Int(1, 500, start=10),
         "n_linear_steps": Int(1, 500, start=50),
@@ -104,4 +116,6 @@ class Solver(BilevelSolver):
 
         # Hypergradient estimate grad_x F + (d_2 Phi)^T q, and outer step.
         D_x, _ = hypergradient.implicit(oracles, z, s.x, solve, zeta, xi)
-        return State(z=z, x=oracles.project(s.x - beta * D_x), d_x=D_x, t=s.t + 1)
+        how = self.outer_optimiser, self.outer_momentum
+        x, m_x, s_x = outer_step(oracles, s, D_x, beta, s.t, *how)
+        return State(z=z, x=x, d_x=D_x, t=s.t + 1, m_x=m_x, s_x=s_x)

@@ -1,6 +1,7 @@
 from typing import NamedTuple
 
 from benchmark_utils.formulas import hypergradient, linear_system
+from benchmark_utils.formulas.outer_step import OPTIMISERS, outer_step
 from benchmark_utils.oracles.draws import inner, outer
 from benchmark_utils.problem.variables import Count, Inner, Outer
 from benchmark_utils.running.search_space import Int, Log
@@ -12,6 +13,8 @@ class State(NamedTuple):
     x: Outer
     d_x: Outer  # last outer direction D_x
     t: Count
+    m_x: Outer.only_with("outer_optimiser", "heavy_ball", "adam")  # average of D_x
+    s_x: Outer.only_with("outer_optimiser", "adam")  # average of its squares
 
 
 class Solver(BilevelSolver):
@@ -37,6 +40,12 @@ class Solver(BilevelSolver):
         i of Algorithm 3, products with H in one outer iteration; 0 leaves the first term.
     warm_start : {"none", "z"}
         "z": the inner loop starts at the previous z; "none": it starts at zero.
+    outer_optimiser : {"sgd", "heavy_ball", "adam"}
+        Step of x along D_x, see `benchmark_utils.formulas.outer_step`: plain, with heavy-ball
+        momentum, or Adam's.
+    outer_momentum : float
+        Weight of the old average in heavy ball and in Adam (beta_1), in [0, 1); "sgd" has none. It
+        is part of the program: another value compiles again.
     neumann_step : float
         alpha in Algorithm 3, step of the series, near 1 / L; it never decays. The start
         is one over the L measured at the first point.
@@ -47,6 +56,7 @@ class Solver(BilevelSolver):
 
     Differs from the paper
     ----------------------
+    - ``outer_optimiser`` other than "sgd" is an addition.
     - Where ``batch_size`` is a number, all sums of one outer iteration run over one block of G and
       one of F, drawn afresh.
     """
@@ -60,12 +70,14 @@ class Solver(BilevelSolver):
         "n_inner_steps": ["tuned"],
         "n_neumann_steps": ["tuned"],
         "warm_start": ["z"],
+        "outer_optimiser": ["sgd"],
+        "outer_momentum": [0.9],
         "neumann_step": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
     }
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
-    choices = {"warm_start": ("none", "z")}
+    choices = {"warm_start": ("none", "z"), "outer_optimiser": OPTIMISERS}
     least = {"n_neumann_steps": 0}
     search_space = {
         "n_inner_steps": Int(1, 500, start=10),
@@ -103,4 +115,6 @@ class Solver(BilevelSolver):
 
         # Algorithm 2: hypergradient estimate; Algorithm 1, line 4: outer step.
         D_x, _ = hypergradient.implicit(oracles, z, s.x, solve, zeta, xi)
-        return State(z=z, x=oracles.project(s.x - beta * D_x), d_x=D_x, t=s.t + 1)
+        how = self.outer_optimiser, self.outer_momentum
+        x, m_x, s_x = outer_step(oracles, s, D_x, beta, s.t, *how)
+        return State(z=z, x=x, d_x=D_x, t=s.t + 1, m_x=m_x, s_x=s_x)

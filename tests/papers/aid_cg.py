@@ -1,10 +1,11 @@
 """AID-CG, Grazzi et al. 2020: inner gradient descent, then conjugate gradients from zero."""
 
 import numpy as np
+from outer_steps import moments, moved
 
 
 def start(z0, x0, o, k):
-    return dict(z=z0, x=x0, d_x=np.zeros_like(x0), t=0)
+    return dict(z=z0, x=x0, d_x=np.zeros_like(x0), t=0, **moments(x0))
 
 
 def step(s, o, hp, d, k):
@@ -27,4 +28,4 @@ def step(s, o, hp, d, k):
         r = r_new
 
     D_x = o.F_x(z, x, j) - o.cross(z, x, q, i)
-    return dict(z=z, x=o.project(x - beta * D_x), d_x=D_x, t=s["t"] + 1)
+    return dict(z=z, d_x=D_x, t=s["t"] + 1, **moved(s, o, k, D_x, beta))

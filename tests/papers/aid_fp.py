@@ -4,10 +4,11 @@ Phi(z, x) = z - eta grad_z G, so that (d_1 Phi)^T = I - eta H and (d_2 Phi)^T = 
 """
 
 import numpy as np
+from outer_steps import moments, moved
 
 
 def start(z0, x0, o, k):
-    return dict(z=z0, x=x0, d_x=np.zeros_like(x0), t=0)
+    return dict(z=z0, x=x0, d_x=np.zeros_like(x0), t=0, **moments(x0))
 
 
 def step(s, o, hp, d, k):
@@ -24,4 +25,4 @@ def step(s, o, hp, d, k):
         q = q - eta * o.hvp(z, x, q, i) + F_z
 
     D_x = o.F_x(z, x, j) - eta * o.cross(z, x, q, i)
-    return dict(z=z, x=o.project(x - beta * D_x), d_x=D_x, t=s["t"] + 1)
+    return dict(z=z, d_x=D_x, t=s["t"] + 1, **moved(s, o, k, D_x, beta))
