@@ -19,7 +19,7 @@ from benchmark_utils.terms.links import LINKS
 from benchmark_utils.terms.scaled import Scaled
 
 #: Up to this many inner variables, and multiplications to assemble the Hessian, it is factorised at each step.
-DENSE_LIMIT, DENSE_PRODUCTS = 1000, 10**10
+DENSE_LIMIT, DENSE_PRODUCTS = 1000, 10**8
 
 
 class GLMEvaluator:

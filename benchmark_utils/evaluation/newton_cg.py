@@ -82,15 +82,16 @@ class Hessian:
             S = self.curvature(np.ones(n, self.q.dtype))[:, None, None]
         else:
             S = np.stack([self.curvature(np.broadcast_to(unit, (n, c))) for unit in np.eye(c)], axis=2)
-        kept = np.arange(n)
+        kept = None
         if sample < 1:
             squares = (self.A * self.A).sum(axis=1) if sp.issparse(self.A) else np.einsum("ij,ij->i", self.A, self.A)
             share = np.minimum(1, sample * n / squares.sum() * squares)
             kept = np.flatnonzero(np.random.default_rng(0).random(n) < share)
             S[kept] /= share[kept, None, None]
         H = np.zeros((k, c, k, c))
-        for start in range(0, len(kept), CHUNK):  # no scaled copy of all rows
-            rows = kept[start : start + CHUNK]
+        for start in range(0, n if kept is None else len(kept), CHUNK):  # no scaled copy of all rows
+            rows = slice(start, start + CHUNK)
+            rows = rows if kept is None else kept[rows]
             A = self.A[rows].toarray() if sp.issparse(self.A) else self.A[rows]
             for j in range(c):
                 scaled = S[rows, : j + 1, j, None] * A[:, None, :]
