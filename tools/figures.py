@@ -29,6 +29,9 @@ FORMATS = ("pdf", "svg", "png")
 #: Of matplotlib: text stays text.
 SETTINGS = {"pdf.fonttype": 42, "svg.fonttype": "none", "font.size": 9}
 
+#: Up to so many curves the legend stands inside the axes, and bands are easily told apart.
+FEW = 8
+
 #: Longest name of a file, without its ending.
 LONGEST = 150
 
@@ -69,13 +72,14 @@ def draw(figure, traces, labels):
     labels : dict
         "xlabel" and "ylabel".
     """
-    axes = figure.subplots()
+    axes, many = figure.subplots(), len(traces) > FEW
+    faint = 0.07 if many else 0.2
     for k, trace in enumerate(traces):
         style = dict(color=trace.get("color", colour(k)), linestyle=trace.get("dash", "-"))
         style["marker"] = "" if style["linestyle"] else "."  # points alone
         axes.plot(trace["x"], trace["y"], label=trace["label"], **style)
         if "y_low" in trace:
-            axes.fill_between(trace["x"], trace["y_low"], trace["y_high"], color=style["color"], alpha=0.2, lw=0)
+            axes.fill_between(trace["x"], trace["y_low"], trace["y_high"], color=style["color"], alpha=faint, lw=0)
     every = lambda key: np.concatenate([np.asarray(trace.get(key, ()), float) for trace in traces])
     if (every("y") > 0).all() and (every("y_low") > 0).all():
         axes.set_yscale("log")
@@ -86,7 +90,18 @@ def draw(figure, traces, labels):
         axes.set_xlim(left=0)
     axes.set_xlabel(labels["xlabel"])
     axes.set_ylabel(labels["ylabel"])
-    axes.legend(fontsize="small")
+    if not many:
+        axes.legend(fontsize="small")
+        return
+    # Beside the axes, in the order in which the curves end there.
+    ends = [np.asarray(trace["y"], float)[-1:] for trace in traces]
+    height = [end[0] if len(end) and np.isfinite(end[0]) else np.inf for end in ends]
+    handles, names = axes.get_legend_handles_labels()
+    order = sorted(range(len(names)), key=lambda k: -height[k])
+    axes.legend(
+        [handles[k] for k in order], [names[k] for k in order], fontsize="xx-small", labelspacing=0.2,
+        loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False,
+    )  # fmt: skip
 
 
 def write(df, folder, stem, metrics=None, x_axis="Oracle samples", form="pdf"):

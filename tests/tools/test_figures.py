@@ -74,3 +74,21 @@ def test_negative_values_are_drawn_on_a_linear_axis(df):
     figures.draw(figure, [{"x": [0, 1], "y": [1.0, 2.0], "label": "a"}], labels)
     assert figure.axes[0].get_yscale() == "log"
     assert np.isfinite(figure.axes[0].dataLim.bounds).all()
+
+
+@pytest.mark.parametrize("n", [figures.FEW, 31])
+def test_the_legend_of_many_curves_stands_beside_them_in_the_order_of_their_ends(n):
+    import matplotlib.figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = matplotlib.figure.Figure(figsize=(5, 3.5))
+    ends = [float((7 * k) % n) + 1 for k in range(n)]
+    traces = [{"x": [0, 1], "y": [50.0, end], "label": f"{end:g}"} for end in ends]
+    figures.draw(figure, traces, {"xlabel": "x", "ylabel": "y"})
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    legend = axes.get_legend()
+    beside = legend.get_window_extent().x0 >= axes.get_window_extent().x1 - 1
+    assert beside == (n > figures.FEW)
+    if beside:
+        assert [float(text.get_text()) for text in legend.get_texts()] == sorted(ends, reverse=True)
