@@ -36,7 +36,8 @@ class Solver(BilevelSolver):
     n_inner_steps : int
         T, inner gradient steps in one outer iteration.
     truncation : int or "none"
-        K, steps after which the backward pass stops, at most T (K-RMD); "none": it takes all T.
+        K, steps after which the backward pass stops, at most T (K-RMD); "none": it takes all T. 0 drops
+        the derivative of z_T (FO-ITD-BiO of the authors' code): D_x is grad_x F alone.
     warm_start : {"none", "z"}
         "z": the inner loop starts at the previous z; "none": it starts at zero.
     outer_optimiser : {"sgd", "heavy_ball", "adam"}
@@ -78,6 +79,7 @@ class Solver(BilevelSolver):
         "warm_start": ("none", "z"),
         "outer_optimiser": OPTIMISERS,
     }
+    least = {"truncation": 0}
     search_space = {
         "n_inner_steps": Int(1, 500, start=10),
         "step_size": Log(1e-4, 1e3, start="1/L"),
@@ -102,6 +104,8 @@ class Solver(BilevelSolver):
                 f"truncation is {self.truncation}; it must be 'none' or at most n_inner_steps, "
                 f"which is {self.n_inner_steps}."
             )
+        if self.truncation == 0 and not problem.outer.uses_x:
+            return f"with truncation 0, x moves along grad_x F alone, and F of {problem.name} does not depend on x."
 
     def draws(self):
         return {"xi": inner(), "zeta": outer()}
@@ -120,7 +124,8 @@ class Solver(BilevelSolver):
 
         z = s.z if self.warm_start == "z" else 0 * s.z
         z = oracles.repeat(T - K, lambda k, z: z - alpha * oracles.grad_inner(z, x, xi), z)
-        z, kept = oracles.repeat(K, forward, (z, 0 * self.bk.xp.stack([z] * K)))
+        if K:
+            z, kept = oracles.repeat(K, forward, (z, 0 * self.bk.xp.stack([z] * K)))
 
         # Line 8, ITD: backwards through z_{k+1} = z_k - alpha grad_z G(z_k, x), whose transposed
         # Jacobians are I - alpha H(z_k) in z and -alpha C(z_k) in x; the start of the loop does not
@@ -131,9 +136,10 @@ class Solver(BilevelSolver):
             H_adjoint, C_adjoint = oracles.hvp_cross(z_k, x, adjoint, xi)
             return adjoint - alpha * H_adjoint, D_x - alpha * C_adjoint
 
-        first = self.bk.row_get(kept, 0)
-        adjoint, D_x = oracles.repeat(K - 1, backward, tuple(oracles.grad_outer(z, x, zeta)))
-        D_x = D_x - alpha * oracles.cross(first, x, adjoint, xi)
+        adjoint, D_x = oracles.grad_outer(z, x, zeta)
+        if K:
+            adjoint, D_x = oracles.repeat(K - 1, backward, (adjoint, D_x))
+            D_x = D_x - alpha * oracles.cross(self.bk.row_get(kept, 0), x, adjoint, xi)
         how = self.outer_optimiser, self.outer_momentum
         x, m_x, s_x = outer_step(oracles, s, D_x, beta, s.t, *how)
         return State(z=z, x=x, d_x=D_x, t=s.t + 1, m_x=m_x, s_x=s_x)

@@ -51,7 +51,7 @@ INTEGERS = {
 #: Half widths of the box for solvers whose x does not reach the usual one within the run.
 NARROWER = {"stfbo": 0.3, "meha": 0.3, "f2sa": 0.3}
 #: Numbers with which a method takes another way.
-OTHER_WAYS = {"dtfbo": {"tolerance": 0.05}, "f2sa_p": {"order": 3}}
+OTHER_WAYS = {"dtfbo": {"tolerance": 0.05}, "f2sa_p": {"order": 3}, "itd_bio": {"truncation": 0}}
 
 
 # ---------------------------------------------------------------------- the problems, for solvers
