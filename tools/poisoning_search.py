@@ -78,9 +78,9 @@ METHODS = {
     "StocBiO": stocbio,
     "AmIGO": amigo,
     "BSGM": bsgm,
-    "ALSET": alset,
-    "ALSET-dagger": alset_dagger,
     "ALSET-dagger-DET": alset_dagger_det,
+    "ALSET-dagger": alset_dagger,
+    "ALSET": alset,
 }
 
 
