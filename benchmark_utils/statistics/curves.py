@@ -43,9 +43,8 @@ def quantile_curve(runs, metric, axis):
     runs = runs.sort_values(axis, kind="stable").drop_duplicates(["idx_rep", "objective_n_iter"])
     worst = -np.inf if metric in MORE_IS_BETTER else np.inf
     table = runs.pivot(index="objective_n_iter", columns="idx_rep", values=metric)
-    for rep, run in runs.groupby("idx_rep"):
-        if run.objective_diverged.max():
-            table.loc[table.index >= run.objective_n_iter.max(), rep] = worst
+    for rep, run in runs[runs.idx_rep.isin(runs.idx_rep[runs.objective_diverged > 0])].groupby("idx_rep"):
+        table.loc[table.index >= run.objective_n_iter.max(), rep] = worst
     table = table.dropna()
     x = runs.groupby("objective_n_iter")[axis].median().reindex(table.index).to_numpy()
     if table.empty:

@@ -82,7 +82,10 @@ def told_apart(df):
     A column that tells nothing apart that those before it do not is left out, as is the version of problems where
     each data set has one.
     """
-    found, distinct = {}, lambda columns: len(df[columns].astype(str).drop_duplicates())
+    kept = [c for c in ("dataset_name", *IDENTITY) if c in df.columns]
+    # As text only what is left of them, and as sets: a page asks for this hundreds of times.
+    runs = {c: values.astype(str).tolist() for c, values in df[kept].drop_duplicates().items()}
+    found, distinct = {}, lambda columns: len(set(zip(*(runs[c] for c in columns), strict=True)))
     for column, name in IDENTITY.items():
         if column in df.columns:
             before = [*found, *["dataset_name"] * (column == "objective_problem_version")]
