@@ -70,7 +70,13 @@ BY_JAX = (
 )
 
 #: Solvers whose case of a test takes longest, left to `make test-all`.
-DEAR = {"test_full_batches_reach_the_known_limit": ("vrbo", "stocbio", "aid_fp", "subbio", "itd_bio", "lancbio")}
+DEAR = {
+    "test_full_batches_reach_the_known_limit": (
+        "vrbo", "stocbio", "aid_fp", "subbio", "itd_bio", "lancbio", "srba", "stable_vr"
+    ),
+    "test_trajectories_agree_between_backends": ("vrbo", "lancbio", "f2sa_p", "maml", "hozog"),
+    "test_run_does_not_depend_on_how_it_is_cut": ("vrbo",),
+}  # fmt: skip
 
 #: This process; tests may replace the class.
 PROCESS = psutil.Process()

@@ -64,7 +64,7 @@ def unrolled_gradient(problem, z0, x0, alpha, T, K):
         for t in range(T):
             z = jax.lax.stop_gradient(z) if t == T - K else z
             z = z - alpha * jax.grad(G)(z, x)
-        return F(z, x)
+        return F(jax.lax.stop_gradient(z) if K == 0 else z, x)
 
     jax.config.update("jax_enable_x64", True)
     return np.array(jax.jit(jax.grad(loss))(jnp.asarray(x0)))

@@ -182,7 +182,8 @@ def test_many_small_steps_come_to_the_exact_last_layers():
 
 
 # ---------------------------------------------------------------------- solvers on tasks
-@pytest.mark.parametrize("method", ["anil", pytest.param("maml", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["anil", "maml"])
 def test_gradient_through_the_steps_is_that_of_central_differences(method):
     problem = problem_of(SMALL, n_tasks=5)
     cls = helpers.step_solvers()[method]
