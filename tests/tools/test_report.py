@@ -31,6 +31,7 @@ def test_where_seconds_do_not_compare_there_is_no_figure_against_them(tmp_path):
     assert not any("seconds" in path.stem.lower() for path in written)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="LaTeX is not installed")
 def test_latex_takes_the_tables(tmp_path):
     tables = [path for path in report.write(result_frame(), tmp_path, "run", "svg") if path.suffix == ".tex"]
