@@ -48,6 +48,10 @@ THEN = {
 }
 
 
+#: Beginnings of the names of cases that take a second and more.
+DEAR = ("optuna-digits_cleaning", "hoag-decrease", "stocbio-digits_cleaning", "aid_bio-digits_cleaning", "pzobo-variant")
+
+
 def today(stem, parameters):
     """Return the stem and the parameters under which a recorded case runs today."""
     if "growth_period" in parameters:  # its inverse is a parameter now
@@ -124,8 +128,8 @@ def chosen():
     """Return the cases of this run."""
     if os.environ.get("GOLDEN") == "all":
         return CASES
-    by_jax = lambda case: [pytest.mark.slow] * (case["backend"] == "jax" or case["problem"] == "ijcnn1")
-    return [pytest.param(case, marks=by_jax(case)) for case in CASES if case["quick"]]
+    dear = lambda case: case["backend"] == "jax" or case["problem"] == "ijcnn1" or case["id"].startswith(DEAR)
+    return [pytest.param(case, marks=[pytest.mark.slow] * dear(case)) for case in CASES if case["quick"]]
 
 
 @pytest.mark.parametrize("case", chosen(), ids=lambda case: case["id"])

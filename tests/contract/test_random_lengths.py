@@ -249,6 +249,7 @@ def test_growing_batches_change_the_noise_not_the_series(backend):
     assert np.abs(mini[0]["x"] - mini[1]["x"]).max() > 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("which", "parameters"),
     [

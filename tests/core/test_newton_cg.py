@@ -38,13 +38,13 @@ def subset(name, **parameters):
     return classification.regularisation(name, splits, penalty=penalty, outer_size=len(x0), **options)
 
 
-@pytest.mark.parametrize("solution", [pytest.param("direct", marks=pytest.mark.slow), "iterative"])
+@pytest.mark.parametrize("solution", ["direct", "iterative"])
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
         pytest.param("covtype", {}, marks=pytest.mark.slow),
         pytest.param("newsgroups20", {}, marks=pytest.mark.slow),
-        ("mnist_cleaning", {}),
+        pytest.param("mnist_cleaning", {}, marks=pytest.mark.slow),
         pytest.param("mnist_cleaning", {"version": "ji"}, marks=pytest.mark.slow),
     ],
 )

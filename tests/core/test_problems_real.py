@@ -38,6 +38,7 @@ def test_covtype_is_the_published_file():
     assert_array_equal(features[:, 14:].sum(axis=1), 1)
 
 
+@pytest.mark.slow
 def test_covtype_split():
     problem = helpers.dataset_problem("covtype")
     assert problem.card.splits == {"train": 371_847, "validation": 92_962, "test": 116_203}
