@@ -49,7 +49,7 @@ THEN = {
 
 
 #: Beginnings of the names of cases that take a second and more.
-DEAR = ("optuna-digits_cleaning", "hoag-decrease", "stocbio-digits_cleaning", "aid_bio-digits_cleaning", "pzobo-variant")
+DEAR = ("optuna-digits", "hoag-decrease", "stocbio-digits", "aid_bio-digits", "pzobo-variant")
 
 
 def today(stem, parameters):
