@@ -30,10 +30,8 @@ lint: venv
 	$(BIN)/ruff format --check .
 
 PYTEST = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup
-# Compiling is what takes time in tests: as in tests/conftest.py.
-QUICK_XLA = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
-            --xla_cpu_use_fusion_emitters=false
-BENCHOPT_TEST = XLA_FLAGS="$(QUICK_XLA)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/benchopt test . --skip-install -n 2
+# Compiling is what takes time in tests; tests/conftest.py reads the same file.
+BENCHOPT_TEST = XLA_FLAGS="$$(cat tests/xla_flags)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/benchopt test . --skip-install -n 2
 
 # Lint, the tests that are quick, and benchopt's own checks.
 test: lint

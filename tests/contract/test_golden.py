@@ -49,7 +49,7 @@ THEN = {
 
 
 #: Beginnings of the names of cases that take a second and more.
-DEAR = ("optuna-digits", "hoag-decrease", "stocbio-digits", "aid_bio-digits", "pzobo-variant")
+DEAR = ("optuna-digits", "hoag-decrease", "stocbio-digits", "aid_bio-digits")
 
 
 def today(stem, parameters):
