@@ -12,10 +12,8 @@ from benchmark_utils.oracles.oracles import Oracles, Spec
 from benchmark_utils.problem.parameters import shown
 from benchmark_utils.running import memory
 from benchmark_utils.running.next_direction import NextDirection
+from benchmark_utils.running.requirements import sums_are_short
 from benchmark_utils.running.search_space import hyper_parameter_names
-
-#: Rows of a block up to which a backend may sum in any order, see `backends.jax.program`.
-SHORT_SUM = 1024
 
 #: Draws are generated in pieces of at most this many iterations and bytes.
 CHUNK_ITERATIONS, CHUNK_BYTES = 16384, 1 << 25
@@ -227,8 +225,7 @@ class Program(BackendProgram):
         self.compile_start()
         start, data = self._start(), self.data
         if self._advance is None:
-            rows = max(part.batch_size for part in self.partitions.values())
-            self.bk.short_sums = rows <= SHORT_SUM and "full_pass" not in self.solver.required()
+            self.bk.short_sums = sums_are_short(self.solver, self.view.tasks, self.partitions)
             state, _ = self._init(*start, data)
             draws = self.take(self.streams(), 1)
             self._advance, seconds = self.bk.compile_chunk(self.counted_step, state, self.hp, data, draws)

@@ -14,6 +14,9 @@ from benchmark_utils.terms.quadratic import Quadratic
 #: Rows a level, rows a block and entries of z and x of the problem that is listened on.
 N, BATCH, SIZE = 4, 2, 2
 
+#: Rows of a block up to which a backend may sum in any order, see `backends.jax.program`.
+SHORT_SUM = 1024
+
 
 class Nothing:
     """The view of a problem of zeros."""
@@ -42,8 +45,8 @@ def listening_solver(solver):
     return solver, Oracles(solver.bk, Spec.of(Nothing, partitions), data)
 
 
-def asked_by_step(solver):
-    """Return the names of what a step function asks of a problem, as `Oracles.asked` collects them.
+def asked_by_step(solver, start=True):
+    """Return the names of what a step function (and ``init``, if ``start``) asks of a problem; see `Oracles.asked`.
 
     Hyper-parameters are Python's floats, as on torch: dividing by one that is 0 raises ZeroDivisionError, and a power
     of one that no float holds raises OverflowError.
@@ -58,8 +61,17 @@ def asked_by_step(solver):
     )
     with np.errstate(all="ignore"):
         state = solver.init(np.zeros(SIZE), np.zeros(SIZE), oracles)
+        if not start:
+            oracles.asked.clear()
         solver.step(state, oracles, hp, draws)
     return frozenset(oracles.asked)
+
+
+def sums_are_short(solver, tasks, partitions):
+    """Return whether no sum of an iteration runs over more than `SHORT_SUM` rows; that of the start may be longer."""
+    with_start = tasks is not None and not tasks.warm  # tasks that are forgotten start anew in every iteration
+    rows = max(part.batch_size for part in partitions.values())
+    return rows <= SHORT_SUM and "full_pass" not in asked_by_step(solver, with_start)
 
 
 def why_not_offered(solver, view):

@@ -1,5 +1,6 @@
 """The contract of a solver written as a step function, and what solvers of every kind share."""
 
+import gc
 import inspect
 import sys
 
@@ -155,6 +156,7 @@ class BackendSolver(NumericParameters, BaseSolver):
         self.program = self.run_state = self.journal = self._callback = None
         for name in ("bk", "problem", "partitions", "plan"):
             vars(self).pop(name, None)
+        gc.collect()  # compiled programs hang in cycles; left to Python's own pace, 2 MB a solver pile up
 
     def _say_what_was_not_tuned(self, view):
         names = [name for name in self.fallen_back if name in self.parameters]

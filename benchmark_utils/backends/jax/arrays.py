@@ -51,7 +51,7 @@ class JaxBackend:
         self.device = jax.devices(platform)[0]
         self.dtype = jnp.dtype(precision)
         self.xp = namespace()
-        self.short_sums = False  # set by a program whose sums are all short, see `running.program.SHORT_SUM`
+        self.short_sums = False  # set by a program whose sums are all short, see `running.requirements.SHORT_SUM`
         self.loops_traced = 0  # calls of `repeat` so far
         #: How `put` lays blocks out: copies of another layout are not shared.
         self.layout = "columns" if platform == "cpu" else "rows"

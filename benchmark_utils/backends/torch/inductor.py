@@ -1,4 +1,4 @@
-"""The backend ``torch-compiled``: ``torch.compile`` with full graphs.
+"""The backend ``torch-compiled``: ``torch.compile`` with full graphs, the loop of iterations inside.
 
 It differentiates with `torch.func` and keeps counters, block ids and hyper-parameters as tensors.
 """
@@ -8,16 +8,19 @@ import time
 
 import numpy as np
 import torch
+from torch._higher_order_ops.while_loop import while_loop
 from torch.utils import _pytree as pytree
 
 from benchmark_utils.backends import at_positions
 from benchmark_utils.backends.torch import eager
 from benchmark_utils.backends.torch.eager import TorchBackend, all_finite
 from benchmark_utils.oracles.blocks import SHORT, are_short, by_columns
-from benchmark_utils.oracles.ledger import ORACLES
 
-#: Iterations of a single-loop method unrolled into one compiled graph.
-UNROLL = 8
+#: Iterations of a single-loop method in one trip of the compiled loop.
+UNROLL = 4
+
+#: Of Inductor: the loop is written in C++, and checks nothing that always holds here.
+OPTIONS = {"cpp_wrapper": True, "size_asserts": False, "assert_indirect_indexing": False}
 
 
 def why_unavailable(backend, device):
@@ -103,47 +106,63 @@ class CompiledTorchBackend(TorchBackend):
         return super().repeat(ledger, n, body, val)
 
     def pack_draws(self, draws, length):
-        """Turn a NamedTuple of NumPy draws into tensors of shape (n, ...); integers become int64."""
-        as_tensor = lambda a: torch.from_numpy(a).to(self.device) if a.dtype.kind == "i" else self.asarray(a)
-        return type(draws)(*(as_tensor(a.astype(np.int64) if a.dtype.kind == "i" else a) for a in draws))
+        """Pad a NamedTuple of NumPy draws to ``length`` iterations, as tensors; integers become int64."""
+
+        def pad(a):
+            whole = a.dtype.kind == "i"
+            out = torch.zeros((length, *a.shape[1:]), dtype=torch.int64 if whole else self.dtype)
+            out[: len(a)] = torch.from_numpy(a)
+            return out.to(self.device)
+
+        return type(draws)(*map(pad, draws))
 
     def compile_chunk(self, step, state, hp, data, draws):
-        """Compile graphs of 1 and, for single-loop methods, `UNROLL` iterations; see `JaxBackend.compile_chunk`."""
-        names = type(draws)
+        """Compile a loop of outer iterations, see `JaxBackend.compile_chunk`; the loop is part of the graph.
 
-        def unrolled(length):
-            def run(state, hp, data, draws):
-                totals, x_before = [0] * len(ORACLES), state.x
-                for k in range(length):
-                    x_before = state.x
-                    state, counts = step(state, hp, data, names(*(a[k] for a in draws)))
-                    totals = [total + count for total, count in zip(totals, counts, strict=True)]
-                return state, x_before, totals
-
-            return torch.compile(run, fullgraph=True, dynamic=False)
-
-        calls = sum(a[0].numel() for a in draws)
-        lengths = [UNROLL, 1] if calls <= 4 else [1]
+        A trip of it makes `UNROLL` iterations of a single-loop method, or one; what remains is done one by one.
+        """
+        names, structure = type(draws), pytree.tree_structure(state)
+        at = lambda draws, k: names(*(a.index_select(0, k.reshape(1))[0] for a in draws))
+        lengths = [UNROLL, 1] if sum(a[0].numel() for a in draws) <= 4 else [1]
+        zero = torch.zeros((), dtype=torch.int64, device=self.device)
         start = time.perf_counter()
-        torch._dynamo.reset()
-        programs = {}
         with torch.no_grad():
+            each = step(state, hp, data, at(draws, zero))[1]
+        drawn = [i for i, count in enumerate(each) if isinstance(count, torch.Tensor)]  # counts that the draws decide
+
+        def chunk(state, hp, data, draws, n):
+            def trip(length, k, x_before, totals, *tensors):
+                state = pytree.tree_unflatten(tensors, structure)
+                for _ in range(length):
+                    x_before = state.x
+                    state, counts = step(state, hp, data, at(draws, k))
+                    totals = [total + counts[i] for total, i in zip(totals, drawn, strict=True)]
+                    k = k + 1
+                return fresh((k, x_before, totals, *pytree.tree_leaves(state)))
+
+            none = torch.zeros_like(n)
+            carry = fresh((none, state.x, [none] * len(drawn), *pytree.tree_leaves(state)))
             for length in lengths:
-                programs[length] = unrolled(length)
-                example = names(*(a[:1].repeat(length, *[1] * (a.ndim - 1)) for a in draws))
-                programs[length](pytree.tree_map(torch.clone, state), hp, data, example)
-        seconds = time.perf_counter() - start
+                more = lambda k, *_, length=length: k + length <= n
+                carry = while_loop(more, lambda *carry, length=length: trip(length, *carry), carry)
+            _, x_before, totals, *tensors = carry
+            state = pytree.tree_unflatten(tensors, structure)
+            return state, x_before, totals, all_finite(state)
+
+        torch._dynamo.reset()
+        program = torch.compile(chunk, fullgraph=True, dynamic=False, options=OPTIONS)
 
         @torch.no_grad()
         def advance(state, hp, data, draws, n):
-            totals, x_before, done = [0] * len(ORACLES), state.x, 0
-            while done < n:
-                length = next(k for k in lengths if k <= n - done)
-                state, x_before, counts = programs[length](
-                    state, hp, data, names(*(a[done : done + length] for a in draws))
-                )
-                totals = [total + count for total, count in zip(totals, counts, strict=True)]
-                done += length
-            return state, x_before, totals, all_finite(state)
+            number = torch.as_tensor(n, device=self.device)
+            state, x_before, totals, finite = program(state, hp, data, draws, number)
+            counts = [n * count if i not in drawn else totals[drawn.index(i)] for i, count in enumerate(each)]
+            return state, x_before, counts, finite
 
-        return advance, seconds
+        advance(state, hp, data, draws, 1)
+        return advance, time.perf_counter() - start
+
+
+def fresh(tree):
+    """Return copies of all arrays of a tree: a loop of a graph may return nothing twice, and none of its inputs."""
+    return pytree.tree_map(torch.clone, tree)
