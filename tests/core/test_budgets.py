@@ -126,7 +126,7 @@ def test_a_machine_that_is_three_times_slower_from_some_time_on_overshoots_littl
     [
         ("bsgm", 500_000, dict(growth=1.0)),
         pytest.param("hoag", 20_000, dict(backend="torch"), marks=pytest.mark.slow),
-        pytest.param("ba", 200_000, dict(step_size=0.1), marks=pytest.mark.slow),
+        pytest.param("ba", 200_000, dict(step_size=0.1, neumann_step=0.2), marks=pytest.mark.slow),
         pytest.param("spaba", 200_000, dict(step_size=0.1), marks=pytest.mark.slow),
         pytest.param("srba", 200_000, dict(step_size=0.1), marks=pytest.mark.slow),
         pytest.param("optuna", 50_000, dict(backend="torch"), marks=pytest.mark.slow),
