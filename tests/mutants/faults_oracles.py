@@ -28,6 +28,7 @@ ARRAYS = "tests/core/test_arrays_on_the_device.py"
 LIMITS = "tests/contract/test_deterministic_limits.py -k 'long_loops and torch'"
 STARTS = "tests/contract/test_variance_reduction.py -k 'first_direction or old_iterates'"
 TRANSCRIBED = "tests/contract/test_transcriptions.py -k "
+PROGRAMS = "tests/core/test_compiled_programs.py -k "
 EMBEDDED = "tests/core/test_embedded_problems.py -k "
 
 FAULTS = (
@@ -228,5 +229,15 @@ FAULTS = (
     Fault(
         "backends.one_dtype", JAX, "jnp.array(a, self.dtype if", "jnp.array(a, jnp.float32 if",
         ARRAYS,
+    ),
+    Fault(
+        "backends.swap_copies_the_table", JAX,
+        "return (old := self.row_read(table, i)), self.row_set(table, i, jnp.where(i < 0, old, row))",
+        "return self.row_get(table, i), self.row_set(table, i, row)",
+        PROGRAMS + "copies",
+    ),
+    Fault(
+        "running.start_makes_sums_long", "benchmark_utils/running/requirements.py",
+        "asked_by_step(solver, with_start)", "asked_by_step(solver)", PROGRAMS + "short",
     ),
 )  # fmt: skip
