@@ -99,3 +99,24 @@ def test_methods_of_the_comparison_run_on_both_models(build, model, solver):
     assert np.isfinite(out["x"]).all()
     # BOME's multiplier is zero as long as F and G fall together.
     assert np.abs(out["x"]).max() > 0 or solver == "bome"
+
+
+@pytest.mark.parametrize(
+    ("file", "parameters"),
+    [
+        pytest.param("soba", dict(step_size=0.1, outer_ratio=0.1), marks=pytest.mark.slow),
+        pytest.param("f2sa", {}, marks=pytest.mark.slow),
+        ("bome", {}),
+    ],
+)
+def test_methods_find_wrong_labels_through_a_network(file, parameters):
+    """On the embedded digits, where nothing is known of z*(x): the weights sort the rows, and the clean rows fit."""
+    problem = helpers.dataset_problem("network_cleaning")
+    start = problem.metrics(*problem.init(np.random.default_rng(0)), None)
+    cls = helpers.step_solvers()[file]
+    result = helpers.run(cls, problem, 300, "float32", backend="jax", batch_size=32, **parameters)
+    end = problem.metrics(result["z"], result["x"], None)
+    assert start["weights_auc"] == 0.5
+    assert end["weights_auc"] > 0.7
+    assert end["validation_loss"] < 0.97 * start["validation_loss"]
+    assert end["test_error"] < start["test_error"]
