@@ -20,12 +20,12 @@ def moving_start():
 
 
 @pytest.mark.slow
-def test_members_equal_single_runs(solver_class):
+def test_members_equal_single_runs(solver_class, backend):
     problem, steps = moving_start(), {"step_size": 0.1, "outer_ratio": 2.0} | stated_steps(solver_class)
     steps = {name: value for name, value in steps.items() if name in solver_class.search_space}
     smaller = steps | {name: 0.5 * steps[name] for name in steps if name == "step_size"}
     members = [Member(steps, 0), Member(smaller, 0), Member(steps, 3)]
-    solver = solver_class.get_instance(backend="jax", batch_size=16)
+    solver = solver_class.get_instance(backend=backend, batch_size=16)
     rules = Rules(precision="float64", max_iterations=N_ITER)
     assert solver.skip(problem=problem.view, rules=rules) == (False, None)
     start = lambda seed: start_point(problem, seed)
@@ -34,7 +34,7 @@ def test_members_equal_single_runs(solver_class):
     assert [n for i, n in rows if i == 1] == [0, 1, 2, 3, 4, 6, 8, 11, 12]
     for member, state in zip(members, last, strict=True):
         single = make_solver(
-            solver_class, problem, N_ITER, seed=member.seed, precision="float64", backend="jax", batch_size=16,
+            solver_class, problem, N_ITER, seed=member.seed, precision="float64", backend=backend, batch_size=16,
             **member.values,
         )  # fmt: skip
         single.run(lambda: True)
