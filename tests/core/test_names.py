@@ -87,6 +87,7 @@ def test_one_value_has_one_name():
     for given in (("3", 3, 3.0), ("3e-1", 0.3), (1, 1.0, "1")):
         names = {str(helpers.solver_classes()["soba"].get_instance(step_size=value)) for value in given}
         assert len(names) == 1
+        assert f"step_size={float(given[0])}" in names.pop().strip("]").split(",")
     names = {str(helpers.solver_classes()["aid_cg"].get_instance(n_inner_steps=n)) for n in (3, 3.0, "3", "3.0")}
     assert len(names) == 1
     assert "n_inner_steps=3," in names.pop()

@@ -3,6 +3,7 @@
 import pytest
 
 import helpers
+from benchmark_utils.running.requirements import asked_by_step
 
 IMPLICIT = {"grad_inner", "hvp", "cross", "grad_outer"}
 ASKED = {
@@ -22,6 +23,12 @@ ASKED = {
 def test_methods_ask_for_what_their_steps_use(file):
     solver = helpers.resolved(helpers.solver_classes()[file], batch_size=16)
     assert solver.required() == ASKED[file]
+
+
+@pytest.mark.parametrize(("file", "full"), [("saba", False), ("srba", True), ("pnpbo", True)])
+def test_what_a_step_asks_for_in_a_branch_is_told_from_what_the_start_asks_for(file, full):
+    solver = helpers.resolved(helpers.solver_classes()[file], batch_size=16)
+    assert ("full_pass" in asked_by_step(solver, start=False)) is full
 
 
 def test_values_of_the_inner_loss_are_asked_for_where_an_option_needs_them():

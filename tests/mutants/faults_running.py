@@ -227,7 +227,7 @@ FAULTS = (
     ),
     Fault(
         "odd.division_by_zero_raises", SOLVER, "except (ZeroDivisionError, OverflowError) as error:",
-        "except MemoryError as error:", "tests/contract/test_odd_parameters.py -k 'zero and fdehbo'",
+        "except MemoryError as error:", "tests/contract/test_odd_parameters.py -k 'zero and f2sa'",
     ),
     Fault(
         "odd.draws_may_fill_the_memory", "benchmark_utils/running/memory.py",
