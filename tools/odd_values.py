@@ -161,7 +161,7 @@ def load_nothing():
     def refuse(*_, **__):
         raise fetch.DataUnavailable("(would be loaded now)")
 
-    fetch.fetch = refuse  # before the data sets' files bind it
+    fetch.fetch = fetch.folder_of = refuse  # before the data sets' files bind them
 
 
 def work(connection):

@@ -32,6 +32,11 @@ class DataUnavailable(NotBuilt):
     """A data set cannot be had; the message says what to put where."""
 
 
+def folder_of(key):
+    """Return the folder with the files of a data set, below benchopt's data home."""
+    return Path(get_data_path(key))
+
+
 def fetch(key, filename, url, digest, compressed=True, content_hash=None, archive_digest=None):
     """Return the path of a data file whose content has the stated hash.
 
@@ -56,7 +61,7 @@ def fetch(key, filename, url, digest, compressed=True, content_hash=None, archiv
     DataUnavailable
         If the file is absent and cannot be downloaded, is cut short, or has another hash.
     """
-    path = Path(get_data_path(key)) / filename
+    path = folder_of(key) / filename
     if content_hash is None:
         content_hash = lambda path: _hash(path, digest, OPENERS[Path(filename).suffix] if compressed else open)
 

@@ -9,13 +9,11 @@ import io
 import pickle
 import tarfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
-from benchopt.config import get_data_path
 from PIL import Image
 
-from benchmark_utils.files.fetch import DataUnavailable, fetch
+from benchmark_utils.files.fetch import DataUnavailable, fetch, folder_of
 
 #: Omniglot as its authors publish it (105 x 105): the MD5 sums are torchvision's.
 OMNIGLOT_URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
@@ -73,7 +71,7 @@ def omniglot(seed):
 
 def omniglot_files():
     """Return the paths of the archives: the resized one where it is there, else the two of the authors."""
-    if (Path(get_data_path("omniglot")) / OMNIGLOT_RESIZED).exists():
+    if (folder_of("omniglot") / OMNIGLOT_RESIZED).exists():
         return [fetch("omniglot", OMNIGLOT_RESIZED, OMNIGLOT_URL, OMNIGLOT_RESIZED_HASH, compressed=False)]
     return [
         fetch("omniglot", name, OMNIGLOT_URL + name, digest, compressed=False)
@@ -195,7 +193,7 @@ def _checked(name, images, labels):
 
 def _by_hand(key, name, digest, source):
     """Return the path of a file that users fetch themselves: its hosts ask a person for a confirmation."""
-    path = Path(get_data_path(key)) / name
+    path = folder_of(key) / name
     if not path.exists():
         raise DataUnavailable(
             f"{path} is not there, and it cannot be fetched by a program; follow the link to it at {source} and put it "

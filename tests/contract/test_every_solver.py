@@ -168,13 +168,19 @@ def test_full_batches_reach_the_known_limit(solver_class):
         assert_allclose(result["x"], expected, rtol=0, atol=1e-8)
 
 
+#: Iterations over which backends are compared; BOME's multiplier divides by ‖grad q‖^2, which vanishes at the solution:
+#: rounding grows there from 1e-15 after 100 iterations to 1e-3 after 200.
+COMPARED = {"BOME": 100}
+
+
 @pytest.mark.slow
 def test_full_batches_agree_between_backends(solver_class):
+    n_iter = COMPARED.get(solver_class.name, 200)
     stated = {name: value for name, value in solver_class.deterministic.items() if name not in ("limit", "n_iter")}
     for backend in ("jax", "torch"):
         differs(solver_class, backend, small_quadratic())
     a, b = (
-        run(solver_class, small_quadratic(), 200, backend=backend, **dict(batch_size="full") | stated)
+        run(solver_class, small_quadratic(), n_iter, backend=backend, **dict(batch_size="full") | stated)
         for backend in ("jax", "torch")
     )
     assert_agree(a, b, atol=1e-9, scaled=True)

@@ -150,6 +150,7 @@ def test_points_of_the_iteration_before_are_not_heard(method):
 #: Methods of which something else is known than z and v; the others have them by the rule.
 KNOWN = dict.fromkeys(("f2sa", "f3sa", "bome", "v_pbgd", "g_pbgd", "meha", "pbgd_free", "pzobo", "fdehbo"), {"z"})
 KNOWN |= dict.fromkeys(("stable", "stable_vr", "itd_bio"), {"z"}) | dict.fromkeys(("hozog", "f2sa_p"), set())
+KNOWN |= dict.fromkeys(("anil", "maml"), set())
 LATE = ("ma_soba",)  # takes an average that does not know the point yet
 
 

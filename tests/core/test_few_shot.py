@@ -255,7 +255,7 @@ def test_backends_agree_on_tasks_of_images(method, warm):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Return a folder that stands for benchopt's data path."""
-    monkeypatch.setattr(images_by_class, "get_data_path", lambda key: tmp_path)
+    monkeypatch.setattr(images_by_class, "folder_of", lambda key: tmp_path)
     monkeypatch.setattr(
         images_by_class, "fetch", lambda key, name, *a, **k: tmp_path / name if (tmp_path / name).exists() else None
     )
