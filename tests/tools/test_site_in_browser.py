@@ -173,7 +173,7 @@ def test_every_view_of_the_dashboards_works_without_a_network(browser, address, 
                 for value in sorted(values, key=lambda value: value != unknown):
                     browser.execute_script("setState({[arguments[0]]: arguments[1]})", name, value)
                     if value != unknown:
-                        wait(browser, f"({IS_DRAWN})()", f"{kind}, {name} = {value}")
+                        wait(browser, f"({IS_DRAWN})() || ({IS_TOLD})()", f"{kind}, {name} = {value}")
         check_logs(browser, address)
 
 
@@ -182,6 +182,8 @@ IS_DRAWN = (
     "() => [...document.querySelectorAll('#plot_container .scatterlayer path.js-line, #table_container tbody tr')]"
     ".some((e) => e.offsetParent !== null || e.getBoundingClientRect().width > 0)"
 )
+#: Whether the chart says that its runs recorded nothing for it.
+IS_TOLD = "() => document.querySelector('#plot_container .gtitle')?.textContent.includes('nothing recorded')"
 #: The lists of a kind of chart on benchopt's page: name and values.
 LISTS = (
     "return [...document.querySelectorAll(`select[id^=change_${arguments[0]}_]`)]"
