@@ -23,6 +23,7 @@ import random
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
@@ -168,7 +169,8 @@ def work(connection):
     """Answer trials until there are no more."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Programs run briefly: quick compilation, as in the tests.
-    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+    flags = Path(__file__).parents[1] / "tests" / "xla_flags"
+    os.environ.setdefault("XLA_FLAGS", flags.read_text(encoding="utf-8").strip())
     log = open(os.devnull, "w", encoding="utf-8")
     sys.stdout = sys.stderr = log
     load_nothing()
