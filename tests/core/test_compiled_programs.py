@@ -1,6 +1,7 @@
 """What the compiled programs must not do: copy a table for one row, sum in trees, compile again."""
 
 import re
+import types
 
 import pytest
 
@@ -43,6 +44,8 @@ def test_sums_are_short_where_no_iteration_makes_a_full_pass(file, short):
     """SABA makes one at the start, which is another program; SRBA makes them in a branch."""
     solver = helpers.make_solver(helpers.step_solvers()[file], helpers.small_quadratic(), 3, batch_size=16)
     assert sums_are_short(solver, None, solver.program.partitions) is short
+    forgotten = types.SimpleNamespace(warm=False)  # tasks that start anew in every iteration
+    assert sums_are_short(solver, forgotten, solver.program.partitions) is (file == "soba")
 
 
 @pytest.mark.slow
