@@ -258,25 +258,24 @@ def try_all(trials, verbose=False):
     """Try the values; print what is not good, and return a Counter of (folder, word)."""
     worker, counts, slowest = Worker(), collections.Counter(), (0.0, None)
     for trial in trials:
-        word, sentence, seconds = worker.outcome(trial)
-        word = judged(trial, word, sentence)
+        outcome, sentence, seconds = worker.outcome(trial)
+        word = judged(trial, outcome, sentence)
         counts[trial.folder, word] += 1
         slowest = max(slowest, (seconds, trial.label), key=lambda pair: pair[0])
         if verbose or word not in GOOD:
-            last = (sentence or "").strip().splitlines()[-1:] if word == "traceback" else [sentence or ""]
-            text = f"{trial.label} = {shown(trial.value)}  {' '.join(last)[:300]}"
-            print(f"{word:10} {seconds:5.1f} s  {text}", flush=True)
-        if verbose and word == "traceback":
-            print(sentence, flush=True)
+            sentence = (sentence or "").strip()
+            last = sentence.splitlines()[-1] if word == "traceback" and sentence else sentence
+            print(f"{word:10} {seconds:5.1f} s  {trial.label} = {shown(trial.value)}  {last[:300]}", flush=True)
+            if verbose and word == "traceback":
+                print(sentence, flush=True)
     if worker.process is not None:
         worker.stop()
     print(f"slowest: {slowest[1]}, {slowest[0]:.1f} s of processor time")
     return counts
 
 
-def print_table(counts):
+def print_table(counts, words=(*GOOD, "unclear", "traceback", "hang", "memory")):
     """Print how many values of each folder ended how."""
-    words = ("run", "sentence", "unclear", "traceback", "hang", "memory")
     print(f"{'':12}" + "".join(f"{word:>10}" for word in words))
     for folder in ("solvers", "datasets", "objective"):
         print(f"{folder:12}" + "".join(f"{counts[folder, word]:10}" for word in words))
@@ -290,8 +289,7 @@ def main(arguments):
         if name not in options:
             sys.exit(f"{argument!r} is not one of {', '.join(f'{name}=' for name in options)}.")
         options[name] = type(options[name])(value)
-    trials = drawn(options["count"], options["seed"], options["only"])
-    counts = try_all(trials, bool(options["verbose"]))
+    counts = try_all(drawn(options["count"], options["seed"], options["only"]), bool(options["verbose"]))
     print_table(counts)
     return int(any(n for (_, word), n in counts.items() if word not in GOOD))
 
