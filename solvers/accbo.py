@@ -43,7 +43,10 @@ class Solver(BilevelSolver):
     outer_step : {"normalized", "plain"}
         "normalized": x moves by eta along m / ‖m‖, as in the paper; "plain": along eta m.
     schedule : {"theory", "constant"}
-        "theory": eta and the weight ``momentum`` decay as (t + 1)^{-2/3}; "constant": they do not.
+        "theory": eta and the weight ``momentum`` decay as (1 + t / m)^{-2/3}; "constant": they do
+        not.
+    decay_offset : float
+        m of the decay (iterations); 1 gives powers of t + 1.
     extrapolation : float
         gamma in y_t + gamma (y_t - y_{t-1}), the point of the gradient; below 1.
     theta : float
@@ -73,8 +76,9 @@ class Solver(BilevelSolver):
     parameters = {
         "backend": ["jax", "torch"], "batch_size": [64], "outer_batch_size": ["same"], "sampling": ["with_replacement"],
         "n_inner_steps": ["tuned"], "n_neumann_steps": ["tuned"],
-        "outer_step": ["normalized"], "schedule": ["theory"], "extrapolation": ["tuned"], "theta": ["tuned"],
-        "momentum": ["tuned"], "neumann_step": ["tuned"], "step_size": ["tuned"], "outer_ratio": ["tuned"],
+        "outer_step": ["normalized"], "schedule": ["theory"], "decay_offset": ["tuned"], "extrapolation": ["tuned"],
+        "theta": ["tuned"], "momentum": ["tuned"], "neumann_step": ["tuned"], "step_size": ["tuned"],
+        "outer_ratio": ["tuned"],
     }  # fmt: skip
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     static_graph = False
@@ -82,6 +86,7 @@ class Solver(BilevelSolver):
     search_space = {
         "n_inner_steps": Int(1, 50, start=1),
         "n_neumann_steps": Int(1, 1000, start=50),
+        "decay_offset": Log(1.0, 1e4, start=1.0),
         "extrapolation": Log(1e-3, 0.999, start=0.5),
         "theta": Log(1e-2, 1.0, start=0.5),
         "momentum": Log(1e-2, 1.0, start=0.9),
@@ -101,9 +106,9 @@ class Solver(BilevelSolver):
         return inner_loop | {"v": inner(Q), "p": integers(0, Q), "x": inner(), "f": outer()}
 
     def step(self, s, oracles, hp, draws):
-        alpha, decay = hp.step_size, theory_or_constant(self.schedule, 2 / 3)
-        eta = power_law(alpha / hp.outer_ratio, s.t, decay)
-        a = momentum(self.bk, power_law(hp.momentum, s.t, decay), s.t)
+        alpha, m, decay = hp.step_size, hp.decay_offset, theory_or_constant(self.schedule, 2 / 3)
+        eta = power_law(alpha / hp.outer_ratio, s.t, decay, m)
+        a = momentum(self.bk, power_law(hp.momentum, s.t, decay, m), s.t)
 
         # The hypergradient at (z_t, x_t), corrected by the same draws at (z_{t-1}, x_{t-1}).
         Q = self.n_neumann_steps

@@ -38,12 +38,14 @@ class Solver(BilevelSolver):
     n_inner_steps : int
         T, steps of y and of z in one outer iteration, each with batches of its own.
     schedule : {"theory", "constant"}
-        "theory": gamma_k decays and lambda_k grows as powers of k + 1, see ``noise``; "constant":
+        "theory": gamma_k decays and lambda_k grows as powers of 1 + k / k_0, see ``noise``; "constant":
         lambda and all steps stay what they are at k = 0.
     noise : {"auto", "both", "outer", "none"}
-        Levels whose gradients are noisy. "both": gamma_k ~ (k + 1)^{-4/7}, lambda_k ~
-        (k + 1)^{1/7}; "outer", F alone: exponents -2/5 and 1/5; "none": 0 and 1/3. "auto": what the
+        Levels whose gradients are noisy. "both": gamma_k ~ (1 + k / k_0)^{-4/7},
+        lambda_k ~ (1 + k / k_0)^{1/7}; "outer", F alone: exponents -2/5 and 1/5; "none": 0 and 1/3. "auto": what the
         sizes of the batches say.
+    decay_offset : float
+        k_0 of the schedules (iterations); 1 gives powers of k + 1.
     penalty : float
         lambda_0, weight of G - min G at the first iteration.
     step_size : float
@@ -58,7 +60,6 @@ class Solver(BilevelSolver):
       ``noise``. The exponents are those that belong to them (lambda_k^{-2} and (k alpha_k)^{-1}
       fall at that rate); the paper's own table of them could not be read.
     - lambda_k follows its power law exactly, where the paper adds increments delta_k of that order.
-    - The schedules start at k = 1; the paper has an offset k_0.
     - ``schedule="constant"`` fixes lambda and all steps.
     """
 
@@ -71,6 +72,7 @@ class Solver(BilevelSolver):
         "n_inner_steps": ["tuned"],
         "schedule": ["theory"],
         "noise": ["auto"],
+        "decay_offset": ["tuned"],
         "penalty": ["tuned"],
         "step_size": ["tuned"],
         "outer_ratio": ["tuned"],
@@ -79,6 +81,7 @@ class Solver(BilevelSolver):
     choices = {"schedule": ("theory", "constant"), "noise": ("auto", *EXPONENTS)}
     search_space = {
         "n_inner_steps": Int(1, 50, start=10),
+        "decay_offset": Log(1.0, 1e4, start=1.0),
         "penalty": Log(1e-1, 1e3, start=1.0),
         "step_size": Log(1e-4, 1e3, start="1/L"),
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
@@ -100,8 +103,9 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         decay, growth = EXPONENTS[noisy_levels(self.noise, self.batch_size, self.outer_batch_size)]
-        gamma = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, decay))  # step on y
-        lam = power_law(hp.penalty, s.t, theory_or_constant(self.schedule, -growth))
+        k_0 = hp.decay_offset
+        gamma = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, decay), k_0)  # step on y
+        lam = power_law(hp.penalty, s.t, theory_or_constant(self.schedule, -growth), k_0)
         alpha = gamma / (2 * lam)  # step on z
         beta = alpha / hp.outer_ratio  # step on x, xi alpha_k
 

@@ -46,12 +46,14 @@ class Solver(BilevelSolver):
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
-        "theory": gamma_k decays and lambda_k grows as powers of k + 1, see ``noise``, and eta_k
+        "theory": gamma_k decays and lambda_k grows as powers of 1 + k / k_0, see ``noise``, and eta_k
         decays as gamma_k^2; "constant": they stay what they are at k = 0.
     noise : {"auto", "both", "outer", "none"}
-        Levels whose gradients are noisy. "both": gamma_k ~ (k + 1)^{-2/5}, lambda_k ~
-        (k + 1)^{1/5}; "outer", F alone: exponents -1/4 and 1/4; "none": 0 and 1/3. "auto": what the
+        Levels whose gradients are noisy. "both": gamma_k ~ (1 + k / k_0)^{-2/5},
+        lambda_k ~ (1 + k / k_0)^{1/5}; "outer", F alone: exponents -1/4 and 1/4; "none": 0 and 1/3. "auto": what the
         sizes of the batches say.
+    decay_offset : float
+        k_0 of the schedules (iterations); 1 gives powers of k + 1.
     penalty : float
         lambda_0, weight of G - min G at the first iteration.
     momentum : float
@@ -69,7 +71,6 @@ class Solver(BilevelSolver):
       ``noise``. The exponents are those that belong to them (lambda_k^{-2} and (k alpha_k)^{-1}
       fall at that rate); the paper's own table of them could not be read.
     - lambda_k follows its power law exactly, where the paper adds increments delta_k of that order.
-    - The schedules start at k = 1; the paper has an offset k_0.
     - ``schedule="constant"`` fixes lambda and all steps.
     """
 
@@ -81,6 +82,7 @@ class Solver(BilevelSolver):
         "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "noise": ["auto"],
+        "decay_offset": ["tuned"],
         "penalty": ["tuned"],
         "momentum": ["tuned"],
         "step_size": ["tuned"],
@@ -89,6 +91,7 @@ class Solver(BilevelSolver):
     requirements = ["numpy", "scipy", "pip::jax", "pip::torch"]
     choices = {"schedule": ("theory", "constant"), "noise": ("auto", *EXPONENTS)}
     search_space = {
+        "decay_offset": Log(1.0, 1e4, start=1.0),
         "penalty": Log(1e-1, 1e3, start=1.0),
         "momentum": Log(1e-2, 1.0, start=0.5),
         "step_size": Log(1e-4, 1e3, start="1/L"),
@@ -110,12 +113,13 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         decay, growth = EXPONENTS[noisy_levels(self.noise, self.batch_size, self.outer_batch_size)]
-        gamma = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, decay))  # step on y
-        lam = power_law(hp.penalty, s.t, theory_or_constant(self.schedule, -growth))
+        k_0 = hp.decay_offset
+        gamma = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, decay), k_0)  # step on y
+        lam = power_law(hp.penalty, s.t, theory_or_constant(self.schedule, -growth), k_0)
         alpha = gamma / (2 * lam)  # step on z
         beta = alpha / hp.outer_ratio  # step on x, xi alpha_k
         of_eta = theory_or_constant(self.schedule, 2 * decay)
-        eta = momentum(self.bk, power_law(hp.momentum, s.t, of_eta), s.t)  # weight of the newest
+        eta = momentum(self.bk, power_law(hp.momentum, s.t, of_eta, k_0), s.t)  # weight of the newest
 
         # One step on y and z; each gradient with its own batch and momentum.
         def gradients_z(y, z, x):

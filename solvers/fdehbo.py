@@ -40,11 +40,15 @@ class Solver(BilevelSolver):
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
-        "theory": the three steps decay as (t + 1)^{-1/3} and the momentum weight as
-        (t + 1)^{-2/3}; "constant": they do not.
+        "theory": the three steps decay as (1 + t / m)^{-1/3} and the momentum weights as
+        (1 + t / m)^{-2/3}; "constant": they do not.
     momentum : float
-        a, weight of the three STORM estimates, in (0, 1]: 1 corrects nothing, and is the weight at
+        Weight a of the STORM estimate of D_x, in (0, 1]: 1 corrects nothing, and is the weight at
         t = 0.
+    inner_momentum, linear_momentum : float
+        The same weights of the estimates of D_z and of D_v.
+    decay_offset : float
+        m of the decay (1 + t / m)^{-e} (iterations); 1 gives powers of t + 1.
     delta : float
         Half width of the finite differences: gradients are taken at z +- delta v.
     radius : float
@@ -58,9 +62,9 @@ class Solver(BilevelSolver):
 
     Differs from the paper
     ----------------------
-    - One momentum weight for the three estimates, and one outer batch for both gradients of F.
-    - ``schedule="theory"`` takes the steps c (t + 1)^{-1/3} and the weight a (t + 1)^{-2/3}, with
-      constants to tune.
+    - One outer batch for both gradients of F.
+    - ``schedule="theory"`` takes the steps c (1 + t / m)^{-1/3} and the weights
+      a (1 + t / m)^{-2/3}, with constants to tune.
     - The first directions are plain stochastic ones.
     """
 
@@ -72,6 +76,9 @@ class Solver(BilevelSolver):
         "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "momentum": ["tuned"],
+        "inner_momentum": ["tuned"],
+        "linear_momentum": ["tuned"],
+        "decay_offset": ["tuned"],
         "delta": ["tuned"],
         "radius": ["tuned"],
         "linear_ratio": ["tuned"],
@@ -82,6 +89,9 @@ class Solver(BilevelSolver):
     choices = {"schedule": ("theory", "constant")}
     search_space = {
         "momentum": Log(1e-2, 1.0, start=0.5),
+        "inner_momentum": Log(1e-2, 1.0, start=0.5),
+        "linear_momentum": Log(1e-2, 1.0, start=0.5),
+        "decay_offset": Log(1.0, 1e4, start=1.0),
         "delta": Log(1e-4, 1e0, start=0.01),
         "radius": Log(1e0, 1e4, start=100.0),
         "linear_ratio": Log(1e-2, 1e2, start=1.0),
@@ -89,8 +99,9 @@ class Solver(BilevelSolver):
         "outer_ratio": Log(1e-6, 1e3, start=1.0),
     }
     deterministic = {
-        "limit": "exact", "schedule": "constant", "momentum": 0.5, "delta": 0.01, "radius": 100.0,
-        "linear_ratio": 1.0, "step_size": 0.3, "outer_ratio": 3.0,
+        "limit": "exact", "schedule": "constant", "momentum": 0.5, "inner_momentum": 0.5,
+        "linear_momentum": 0.5, "delta": 0.01, "radius": 100.0, "linear_ratio": 1.0,
+        "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["Y. Yang, P. Xiao, K. Ji. NeurIPS 2023. arXiv:2312.03807"]
 
@@ -98,11 +109,11 @@ class Solver(BilevelSolver):
         return {"z": inner(), "v": inner(), "x": inner(), "f": outer()}
 
     def step(self, s, oracles, hp, draws):
-        rho = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, 1 / 3))
+        m, decay = hp.decay_offset, theory_or_constant(self.schedule, 1 / 3)
+        rho = power_law(hp.step_size, s.t, decay, m)
         lam = rho * hp.linear_ratio  # step of the linear system
         gamma = rho / hp.outer_ratio
-        of_a = theory_or_constant(self.schedule, 2 / 3)
-        a = momentum(self.bk, power_law(hp.momentum, s.t, of_a), s.t)
+        weight = lambda a: momentum(self.bk, power_law(a, s.t, 2 * decay, m), s.t)
 
         # D_z, D_v and D_x from gradients alone.
         def directions(z, v, x):
@@ -115,7 +126,9 @@ class Solver(BilevelSolver):
 
         # STORM with the same draws at the current and at the previous point.
         new, old = oracles.at_points(directions, (s.z, s.v, s.x), (s.z_old, s.v_old, s.x_old))
-        d_z, d_v, d_x = (storm(d, n, o, a) for d, n, o in zip((s.d_z, s.d_v, s.d_x), new, old, strict=True))
+        d_z = storm(s.d_z, new[0], old[0], weight(hp.inner_momentum))
+        d_v = storm(s.d_v, new[1], old[1], weight(hp.linear_momentum))
+        d_x = storm(s.d_x, new[2], old[2], weight(hp.momentum))
 
         # Steps; v stays in a ball, on which the error of the finite differences is bounded.
         return State(

@@ -41,11 +41,15 @@ class Solver(BilevelSolver):
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
-        "theory": the steps and the momentum weight decay as (t + 1)^{-1/2}; "constant": they do
-        not.
+        "theory": the steps and the momentum weights decay as (1 + t / m)^{-1/2}; "constant": they
+        do not.
     momentum : float
-        tau, weight in new + (1 - tau) (estimate - old) of H and C, in (0, 1] (at t = 0 of the
-        decay); 1 keeps no memory. The first iteration takes 1.
+        tau, weight in new + (1 - tau) (estimate - old) of H, in (0, 1] (at t = 0 of the decay); 1
+        keeps no memory. The first iteration takes 1.
+    cross_momentum : float
+        The same weight of C.
+    decay_offset : float
+        m of the decay (1 + t / m)^{-e} (iterations); 1 gives powers of t + 1.
     mu : float
         Least eigenvalue of the estimate of H. Above the true constant of strong convexity of G it
         biases the direction, however small the noise; far below it noise in small eigenvalues of
@@ -62,7 +66,7 @@ class Solver(BilevelSolver):
     ----------------------
     - ``schedule="theory"`` lets steps and weights decay as t^{-1/2}, where the paper takes
       constants proportional to K^{-1/2}.
-    - One weight for both estimates, and 1 at the first iteration.
+    - The weights are 1 at the first iteration.
     - C is projected on a Frobenius ball.
     - Each dense matrix is counted as the min(p, d) or p products with vectors that build it.
     """
@@ -75,6 +79,8 @@ class Solver(BilevelSolver):
         "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "momentum": ["tuned"],
+        "cross_momentum": ["tuned"],
+        "decay_offset": ["tuned"],
         "mu": ["tuned"],
         "radius": ["tuned"],
         "step_size": ["tuned"],
@@ -84,14 +90,16 @@ class Solver(BilevelSolver):
     choices = {"schedule": ("theory", "constant")}
     search_space = {
         "momentum": Log(1e-2, 1.0, start=0.5),
+        "cross_momentum": Log(1e-2, 1.0, start=0.5),
+        "decay_offset": Log(1.0, 1e4, start=1.0),
         "mu": Log(1e-6, 1.0, start="mu"),
         "radius": Log(1.0, 1e6, start=1e3),
         "step_size": Log(1e-4, 1e3, start=0.5),
         "outer_ratio": Log(1e-6, 1e3, start=0.3),
     }
     deterministic = {
-        "limit": "exact", "schedule": "constant", "momentum": 0.5, "mu": 0.1, "radius": 1e3,
-        "step_size": 0.3, "outer_ratio": 3.0,
+        "limit": "exact", "schedule": "constant", "momentum": 0.5, "cross_momentum": 0.5, "mu": 0.1,
+        "radius": 1e3, "step_size": 0.3, "outer_ratio": 3.0,
     }  # fmt: skip
     references = ["T. Chen, Y. Sun, Q. Xiao, W. Yin. AISTATS 2022. arXiv:2102.04671"]
 
@@ -110,18 +118,18 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         oracles.need_symmetry()  # the projection of H makes it symmetric
-        decay = theory_or_constant(self.schedule, 1 / 2)
-        rho = power_law(hp.step_size, s.t, decay)
+        m, decay = hp.decay_offset, theory_or_constant(self.schedule, 1 / 2)
+        rho = power_law(hp.step_size, s.t, decay, m)
         gamma = rho / hp.outer_ratio
-        tau = momentum(self.bk, power_law(hp.momentum, s.t, decay), s.t)
+        weight = lambda tau: momentum(self.bk, power_law(tau, s.t, decay, m), s.t)
 
         # Recursive estimates of H and C, from the same batch at both points, and their projections.
         def dense(z, x):
             return oracles.hessian_matrix(z, x, draws.h), oracles.cross_matrix(z, x, draws.h)
 
         new, old = oracles.at_points(dense, (s.z, s.x), (s.z_old, s.x_old))
-        H, H_inverse = eigenvalue_floor(self.bk.xp, storm(s.H, new[0], old[0], tau), hp.mu)
-        C = ball(self.bk.xp, storm(s.C, new[1], old[1], tau), hp.radius)
+        H, H_inverse = eigenvalue_floor(self.bk.xp, storm(s.H, new[0], old[0], weight(hp.momentum)), hp.mu)
+        C = ball(self.bk.xp, storm(s.C, new[1], old[1], weight(hp.cross_momentum)), hp.radius)
 
         # Plain gradients.
         D_z = oracles.grad_inner(s.z, s.x, draws.z)

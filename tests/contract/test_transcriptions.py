@@ -37,7 +37,8 @@ BOX = 0.5
 NUMBERS = {
     "step_size": 0.3, "outer_ratio": 0.8, "linear_ratio": 1.2,
     "neumann_step": 0.18, "inner_ratio": 0.9, "momentum": 0.4, "theta": 0.35,
-    "square_memory": 0.85, "inner_momentum": 0.55, "scaling_floor": 0.02, "penalty": 2.5, "penalty_start": 0.55,
+    "square_memory": 0.85, "inner_momentum": 0.55, "linear_momentum": 0.7,
+    "cross_momentum": 0.65, "scaling_floor": 0.02, "penalty": 2.5, "penalty_start": 0.55,
     "barrier_weight": 0.95, "smoothing": 0.3, "delta": 0.04, "decay_offset": 7.0, "radius": 0.8,
     "mu": 0.3, "growth": 0.2,
 }  # fmt: skip

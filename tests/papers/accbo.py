@@ -18,7 +18,7 @@ def hypergradient(o, hp, d, k, z, x):
 
 def step(s, o, hp, d, k):
     z, x, t = s["z"], s["x"], s["t"]
-    decay = (t + 1) ** (2 / 3) if k["schedule"] == "theory" else 1
+    decay = (1 + t / hp["decay_offset"]) ** (2 / 3) if k["schedule"] == "theory" else 1
     beta = 0 if t == 0 else 1 - hp["momentum"] / decay
 
     new, old = hypergradient(o, hp, d, k, z, x), hypergradient(o, hp, d, k, s["z_old"], s["x_old"])

@@ -18,7 +18,8 @@ def step(s, o, hp, d, k):
     # alpha_k ~ k^{-5/7}, k^{-3/5}, k^{-1/3}
     a, b = {"both": (4 / 7, 1 / 7), "outer": (2 / 5, 1 / 5), "none": (0, 1 / 3)}[noise(k)]
     if k["schedule"] == "theory":
-        gamma, lam = gamma / (t + 1) ** a, lam * (t + 1) ** b
+        age = 1 + t / hp["decay_offset"]
+        gamma, lam = gamma / age**a, lam * age**b
     alpha = gamma / (2 * lam)
     xi = 1 / hp["outer_ratio"]
 

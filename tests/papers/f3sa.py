@@ -21,7 +21,8 @@ def step(s, o, hp, d, k):
     # alpha_k ~ k^{-3/5}, k^{-1/2}, k^{-1/3}
     a, b, c = {"both": (0.4, 0.2, 0.8), "outer": (0.25, 0.25, 0.5), "none": (0, 1 / 3, 0)}[noise(k)]
     if k["schedule"] == "theory":
-        gamma, lam, eta = gamma / (t + 1) ** a, lam * (t + 1) ** b, eta / (t + 1) ** c
+        age = 1 + t / hp["decay_offset"]
+        gamma, lam, eta = gamma / age**a, lam * age**b, eta / age**c
     alpha = gamma / (2 * lam)
     xi = 1 / hp["outer_ratio"]
     h = {}

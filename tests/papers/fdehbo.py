@@ -1,6 +1,6 @@
 """FdeHBO, Yang, Xiao, Ji 2023: central differences for H v and C v, STORM on three directions.
 
-Steps (t + 1)^{-1/3}, momentum weight (t + 1)^{-2/3}.
+Steps (1 + t / m)^{-1/3}, momentum weights (1 + t / m)^{-2/3}.
 """
 
 import numpy as np
@@ -20,17 +20,19 @@ def directions(o, z, v, x, delta, d):
 
 def step(s, o, hp, d, k):
     z, v, x, t = s["z"], s["v"], s["x"], s["t"]
-    rho, a = hp["step_size"], hp["momentum"]
+    rho, a_z, a_v, a_x = hp["step_size"], hp["inner_momentum"], hp["linear_momentum"], hp["momentum"]
     if k["schedule"] == "theory":
-        rho, a = rho / (t + 1) ** (1 / 3), a / (t + 1) ** (2 / 3)
+        m = hp["decay_offset"]
+        rho, fall = rho * (m / (t + m)) ** (1 / 3), (m / (t + m)) ** (2 / 3)
+        a_z, a_v, a_x = a_z * fall, a_v * fall, a_x * fall
     step_v, step_x = rho * hp["linear_ratio"], rho / hp["outer_ratio"]
 
     d_z, d_v, d_x = directions(o, z, v, x, hp["delta"], d)
     if t > 0:
         old = directions(o, s["z_old"], s["v_old"], s["x_old"], hp["delta"], d)
-        d_z = d_z + (1 - a) * (s["d_z"] - old[0])
-        d_v = d_v + (1 - a) * (s["d_v"] - old[1])
-        d_x = d_x + (1 - a) * (s["d_x"] - old[2])
+        d_z = d_z + (1 - a_z) * (s["d_z"] - old[0])
+        d_v = d_v + (1 - a_v) * (s["d_v"] - old[1])
+        d_x = d_x + (1 - a_x) * (s["d_x"] - old[2])
 
     v_new = v - step_v * d_v
     if np.linalg.norm(v_new) > hp["radius"]:

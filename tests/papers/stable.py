@@ -22,13 +22,13 @@ def in_ball(C, radius):
 def step(s, o, hp, d, k):
     z, x, t = s["z"], s["x"], s["t"]
     z_old, x_old, h = s["z_old"], s["x_old"], d["h"]
-    decay = (t + 1) ** (1 / 2) if k["schedule"] == "theory" else 1
+    decay = (1 + t / hp["decay_offset"]) ** (1 / 2) if k["schedule"] == "theory" else 1
     rho = hp["step_size"] / decay
     gamma = hp["step_size"] / hp["outer_ratio"] / decay
-    tau = 1 if t == 0 else hp["momentum"] / decay
+    of_H, of_C = (1, 1) if t == 0 else (hp["momentum"] / decay, hp["cross_momentum"] / decay)
 
-    H = (1 - tau) * (s["H"] - o.hessian(z_old, x_old, h)) + o.hessian(z, x, h)
-    C = (1 - tau) * (s["C"] - o.cross_matrix(z_old, x_old, h)) + o.cross_matrix(z, x, h)
+    H = (1 - of_H) * (s["H"] - o.hessian(z_old, x_old, h)) + o.hessian(z, x, h)
+    C = (1 - of_C) * (s["C"] - o.cross_matrix(z_old, x_old, h)) + o.cross_matrix(z, x, h)
     H, C = with_floor(H, hp["mu"]), in_ball(C, hp["radius"])
 
     v = -np.linalg.solve(H, o.F_z(z, x, d["f"]))
