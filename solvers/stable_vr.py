@@ -44,11 +44,13 @@ class Solver(BilevelSolver):
     sampling : {"with_replacement", "reshuffled", "shuffled_once"}
         How batches are drawn: see `benchmark_utils.oracles.draws.DrawStreams`.
     schedule : {"theory", "constant"}
-        "theory": the steps decay as (t + 1)^{-1/3}, the momentum weight as (t + 1)^{-2/3};
-        "constant": they do not.
+        "theory": the steps decay as (1 + t / m)^{-1/3}, the momentum weight as
+        (1 + t / m)^{-2/3}; "constant": they do not.
     momentum : float
         tau, weight in new + (1 - tau) (estimate - old) of all estimates, in (0, 1] (at t = 0 of the
         decay); 1 keeps no memory. The first iteration takes 1.
+    decay_offset : float
+        m of the decay (1 + t / m)^{-e} (iterations); 1 gives powers of t + 1.
     mu : float
         Least eigenvalue of the estimate of H. Above the true constant of strong convexity of G it
         biases the direction, however small the noise; far below it noise in small eigenvalues of
@@ -77,6 +79,7 @@ class Solver(BilevelSolver):
         "sampling": ["with_replacement"],
         "schedule": ["theory"],
         "momentum": ["tuned"],
+        "decay_offset": ["tuned"],
         "mu": ["tuned"],
         "radius": ["tuned"],
         "step_size": ["tuned"],
@@ -86,6 +89,7 @@ class Solver(BilevelSolver):
     choices = {"schedule": ("theory", "constant")}
     search_space = {
         "momentum": Log(1e-2, 1.0, start=0.5),
+        "decay_offset": Log(1.0, 1e4, start=1.0),
         "mu": Log(1e-6, 1.0, start="mu"),
         "radius": Log(1.0, 1e6, start=1e3),
         "step_size": Log(1e-4, 1e3, start=0.5),
@@ -112,10 +116,10 @@ class Solver(BilevelSolver):
 
     def step(self, s, oracles, hp, draws):
         oracles.need_symmetry()  # the projection of H makes it symmetric
-        rho = power_law(hp.step_size, s.t, theory_or_constant(self.schedule, 1 / 3))
+        m, decay = hp.decay_offset, theory_or_constant(self.schedule, 1 / 3)
+        rho = power_law(hp.step_size, s.t, decay, m)
         gamma = rho / hp.outer_ratio
-        tau = power_law(hp.momentum, s.t, theory_or_constant(self.schedule, 2 / 3))
-        tau = momentum(self.bk, tau, s.t)
+        tau = momentum(self.bk, power_law(hp.momentum, s.t, 2 * decay, m), s.t)
 
         # All five quantities from the same batches at (z_k, x_k) and at (z_{k-1}, x_{k-1}).
         def quantities(z, x):

@@ -26,10 +26,10 @@ def in_ball(C, radius):
 def step(s, o, hp, d, k):
     z, x, t = s["z"], s["x"], s["t"]
     theory = k["schedule"] == "theory"
-    rho = hp["step_size"] / (t + 1) ** (1 / 3) if theory else hp["step_size"]
+    age = 1 + t / hp["decay_offset"] if theory else 1
+    rho = hp["step_size"] / age ** (1 / 3)
     gamma = rho / hp["outer_ratio"]
-    tau = hp["momentum"] / (t + 1) ** (2 / 3) if theory else hp["momentum"]
-    tau = 1 if t == 0 else tau
+    tau = 1 if t == 0 else hp["momentum"] / age ** (2 / 3)
 
     def recursive(name, oracle, batch):
         new, old = oracle(z, x, batch), oracle(s["z_old"], s["x_old"], batch)
