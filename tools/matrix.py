@@ -25,7 +25,7 @@ BACKENDS = ("jax", "torch")
 #: the whole take half a minute of some solvers.
 PARTS = {"mnist_equilibrium": {"n_images": 600}}
 
-#: Data sets that are not tried: half a minute and more for each solver and backend.
+#: Data sets that are tried only where they are named: half a minute and more for each solver and backend.
 LEFT_OUT = ("fewshot", "mnist_poisoning")
 
 #: Outer iterations of one run, and the seconds after which a loop on the host is ended in the middle of one.

@@ -21,7 +21,12 @@ PAGE = ROOT / "docs" / "problems.md"
 
 #: Data sets shown with other parameters than their defaults; an empty dict stands for the defaults.
 VARIANTS = {
-    "mnist_cleaning": [{}, {"version": "ji", "corruption": 0.2}, {"version": "pbgd"}],
+    "mnist_cleaning": [
+        {},
+        {"version": "ji", "corruption": 0.2},
+        {"version": "pbgd"},
+        {"version": "pbgd", "model": "network"},
+    ],
     # Central differences of 1,000 tasks and 32 filters would take an hour.
     "fewshot": [{"n_evaluated": 20, "filters": 8}],
 }
