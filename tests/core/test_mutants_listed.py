@@ -1,5 +1,8 @@
 """Every deliberate fault of tests/mutants can still be planted, and the file stays a program."""
 
+import subprocess
+import sys
+
 import pytest
 
 from helpers import ROOT
@@ -14,6 +17,27 @@ def test_a_fault_fits_the_file_as_it_is(fault):
     planted = fault.planted(text)
     assert planted != text
     compile(planted, fault.file, "exec")
+
+
+#: Prints the lists of tests that select none, one process for all of them.
+SELECT = """
+import contextlib, io, shlex, sys, pytest
+for tests in sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        code = pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *shlex.split(tests)])
+    if code:
+        print(tests, code, output.getvalue()[-500:])
+"""
+
+
+@pytest.mark.slow
+def test_every_list_of_tests_selects_one():
+    lists = sorted({fault.tests for fault in FAULTS})
+    done = subprocess.run(
+        [sys.executable, "-c", SELECT, *lists, "tests/core/test_clock.py -k no_such_test"],
+        cwd=ROOT, capture_output=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("tests/core/test_clock.py -k no_such_test 5"), done.stdout
 
 
 def test_names_are_different():

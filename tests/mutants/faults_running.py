@@ -27,7 +27,7 @@ LONG = "tests/core/test_long_runs.py -k "
 GUARD = "benchmark_utils/running/guard.py"
 GUARDED = "tests/core/test_guard.py -k "
 IDLE = "tests/core/test_idle_members.py -k jax"
-SWEEPS = "tests/contract/test_sweep.py -k '[soba]'"
+SWEEPS = "tests/contract/test_sweep.py -k '[soba-jax]'"
 HOST = "tests/contract/test_host_solvers.py -k "
 
 UNTIMED = "if not recorded and not callback(state): return state"
