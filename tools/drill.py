@@ -1,6 +1,6 @@
 """Kill `benchopt run` at random moments, and plant other faults, and count the curves that are lost or doubled.
 
-    python -m tools.drill [--kills 50] [--no-faults] [--seed 0]        # some ten minutes on a busy core
+    python -m tools.drill [--kills 50] [--faults NAME ...] [--seed 0]        # some ten minutes on a busy core
 
 In a copy of the benchmark with a few small runs, every row of which is written down. Each kill falls at a random
 moment of a run of the same command, which goes on with what the one before has left; whenever all curves are there,
@@ -245,10 +245,11 @@ if __name__ == "__main__":
     write_utf8()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--no-faults", action="store_true")
+    parser.add_argument("--faults", nargs="*", choices=FAULTS, default=list(FAULTS), metavar="NAME",
+                        help="; ".join(FAULTS).replace("%", "%%"))  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    n_lost, n_doubled = main(options.kills, [] if options.no_faults else FAULTS, options.seed)
-    print(f"{options.kills} kills and {0 if options.no_faults else len(FAULTS)} other faults: "
+    n_lost, n_doubled = main(options.kills, options.faults, options.seed)
+    print(f"{options.kills} kills and {len(options.faults)} other faults: "
           f"{n_lost} curves lost, {n_doubled} doubled")  # fmt: skip
     sys.exit(n_lost + n_doubled > 0)
