@@ -38,21 +38,28 @@ TIMEOUT = 1000
 
 
 # ---------------------------------------------------------------------- what compares
-def chosen_problems(df, patterns):
-    """Return the reference results of the problems that are named, all where none is.
+def chosen_problems(references, patterns):
+    """Return dict of path to the results of the problems that are named, without the files that have none of them.
+
+    Parameters
+    ----------
+    references : dict of Path to pandas.DataFrame
+    patterns : list of str
+        Names of problems, with or without their parameters; all problems where empty.
 
     Raises
     ------
     SystemExit
-        For a name that the reference does not have.
+        For a name that no file has.
     """
-    names = sorted(set(df.dataset_name))
+    names = sorted({name for df in references.values() for name in df.dataset_name})
     asked = {p: [n for n in names if n == p or n.split("[")[0].lower() == p.lower()] for p in patterns}
     unknown = [pattern for pattern, found in asked.items() if not found]
     if unknown:
         raise SystemExit(f"the reference has no problem {', '.join(unknown)}; it has {', '.join(names)}.")
     wanted = {name for found in asked.values() for name in found} or set(names)
-    return df[df.dataset_name.isin(wanted)]
+    chosen = {path: df[df.dataset_name.isin(wanted)] for path, df in references.items()}
+    return {path: df for path, df in chosen.items() if not df.empty}
 
 
 # ---------------------------------------------------------------------- run
@@ -169,21 +176,20 @@ def runs_of(solver, df, path):
     return out
 
 
-def compare(reference_path, solver, problems=(), target=None, result=None):
+def compare(reference_path, known, solver, target=None, result=None):
     """Compare a solver with one reference file and print what came of it.
 
     Parameters
     ----------
     reference_path : Path
+    known : pandas.DataFrame
+        The results of the file that are asked for.
     solver : str
         Name as benchopt takes it after ``-s``.
-    problems : list of str
-        Names; all of the reference where empty.
     target : float, optional
     result : Path, optional
         Results of the solver; it is run where left out.
     """
-    known = chosen_problems(reference.read(reference_path), problems)
     for path in [result] if result else run(known, solver):
         new = comparable(known, runs_of(solver, read_results(path), path))
         sentence = why_no_seconds(known, new)
@@ -234,8 +240,8 @@ def main(arguments=None):
             f"there are no reference results in {reference.FOLDER} yet; give some by --reference FILE, or publish some "
             "(docs/compare.md)."
         )
-    for path in paths:
-        compare(path, chosen.solver, chosen.problem, chosen.target, chosen.no_run)
+    for path, known in chosen_problems({path: reference.read(path) for path in paths}, chosen.problem).items():
+        compare(path, known, chosen.solver, chosen.target, chosen.no_run)
 
 
 if __name__ == "__main__":

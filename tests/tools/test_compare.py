@@ -70,16 +70,35 @@ def test_a_reference_of_another_version_is_refused_by_its_name(field):
 
 
 def test_a_problem_or_a_solver_that_is_not_there_is_named(field, tmp_path):
-    known = reference.read(field)
-    assert set(compare.chosen_problems(known, ["E"]).dataset_name) == {"e"}
+    known = {field: reference.read(field)}
+    assert set(compare.chosen_problems(known, ["E"])[field].dataset_name) == {"e"}
     with pytest.raises(SystemExit, match="the reference has no problem x; it has d, e"):
         compare.chosen_problems(known, ["x"])
     with pytest.raises(SystemExit, match=r"mine\.parquet has no run of Other; it has Mine"):
-        compare.compare(field, "Other", result=mine(tmp_path))
+        compare.compare(field, known[field], "Other", result=mine(tmp_path))
     with pytest.raises(SystemExit, match="which solver"):
         compare.main([""])
     with pytest.raises(SystemExit, match=r"there is no .*absent\.parquet"):
         compare.main(["Mine", "--reference", "absent.parquet"])
+
+
+def test_a_problem_is_found_in_whatever_file_has_it_and_the_others_are_left_alone(field, tmp_path, monkeypatch):
+    folder = tmp_path / "published"
+    folder.mkdir()
+    df = pd.read_parquet(field)
+    for name in ("d", "e"):
+        df[df.dataset_name == name].to_parquet(folder / f"of_{name}.parquet")
+    monkeypatch.setattr(reference, "FOLDER", folder)
+    monkeypatch.setattr(reference, "manifest", lambda: {"of_d.parquet": {}, "of_e.parquet": {}})
+    compared = []
+    note = lambda path, known, *_: compared.append((path.stem, set(known.dataset_name)))
+    monkeypatch.setattr(compare, "compare", note)
+    compare.main(["Mine", "--problem", "E"])
+    assert compared == [("of_e", {"e"})]
+    with pytest.raises(SystemExit, match="the reference has no problem x; it has d, e"):
+        compare.main(["Mine", "--problem", "d", "--problem", "x"])
+    compare.main(["Mine"])
+    assert [stem for stem, _ in compared] == ["of_e", "of_d", "of_e"]
 
 
 # ---------------------------------------------------------------------- merged
