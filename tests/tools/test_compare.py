@@ -88,8 +88,9 @@ def test_a_problem_is_found_in_whatever_file_has_it_and_the_others_are_left_alon
     df = pd.read_parquet(field)
     for name in ("d", "e"):
         df[df.dataset_name == name].to_parquet(folder / f"of_{name}.parquet")
+    files = {path.name: {"sha256": reference.hash_of(path)} for path in sorted(folder.iterdir())}
+    (folder / "manifest.yml").write_text(yaml.safe_dump({"files": files}), encoding="utf-8")
     monkeypatch.setattr(reference, "FOLDER", folder)
-    monkeypatch.setattr(reference, "manifest", lambda: {"of_d.parquet": {}, "of_e.parquet": {}})
     compared = []
     note = lambda path, known, *_: compared.append((path.stem, set(known.dataset_name)))
     monkeypatch.setattr(compare, "compare", note)
