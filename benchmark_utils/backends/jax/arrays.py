@@ -150,7 +150,7 @@ class JaxBackend:
         return jax.tree.map(lambda *a: jnp.concatenate(a), *pieces)
 
     def _vmapped(self, ledger, function, entries, n):
-        if n == 1:  # a batch of one is a product of another kind for the compiler, ten times slower
+        if n == 1:  # a batch of one is a product of another kind for the compiler: five times slower
             return jax.tree.map(lambda a: a[None], function(*(a[0] for a in entries)))
         static, names = {}, []
 
