@@ -45,7 +45,7 @@ def test_every_block_is_read_once_in_a_pass_without_replacement(sampling, backen
 def test_the_measured_curvature_is_that_of_the_hessian_at_the_start():
     for problem in (small_quadratic(), helpers.small_classes(), helpers.small_sparse()):
         view, (z0, x0) = problem.view, problem.init(np.random.default_rng(0))
-        oracles = helpers.make_oracles(problem, "jax", "full")
+        oracles = helpers.make_oracles(problem, "torch", "full")
         H = np.stack([np.asarray(oracles.hvp(*map(oracles.bk.asarray, (z0, x0, v)), "full")) for v in np.eye(len(z0))])
         values = np.linalg.eigvalsh((H + H.T) / 2)
         assert_allclose(view.L, values[-1], rtol=0.02)

@@ -14,7 +14,8 @@ def result_frame(**columns):
     return results(FIELD).assign(p_solver_backend="jax", objective_diverged=0, **columns)
 
 
-@pytest.mark.parametrize("form", [pytest.param("pdf", marks=pytest.mark.slow), "svg"])
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["pdf", "svg"])
 def test_every_problem_has_its_figures_and_its_table(tmp_path, form):
     written = report.write(result_frame(), tmp_path, "run", form, 1e-3)
     assert len(set(written)) == len(written)
