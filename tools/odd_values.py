@@ -45,6 +45,7 @@ VALUES = {
 }  # fmt: skip
 
 GOOD = ("run", "sentence")
+WORDS = (*GOOD, "unclear", "traceback", "hang", "memory")
 
 
 class Trial(NamedTuple):
@@ -171,8 +172,7 @@ def work(connection):
     # Programs run briefly: quick compilation, as in the tests.
     flags = Path(__file__).parents[1] / "tests" / "xla_flags"
     os.environ.setdefault("XLA_FLAGS", flags.read_text(encoding="utf-8").strip())
-    log = open(os.devnull, "w", encoding="utf-8")
-    sys.stdout = sys.stderr = log
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")
     load_nothing()
     bench = Bench()
     for backend in ("jax", "torch"):
@@ -274,11 +274,11 @@ def try_all(trials, verbose=False):
     return counts
 
 
-def print_table(counts, words=(*GOOD, "unclear", "traceback", "hang", "memory")):
+def print_table(counts):
     """Print how many values of each folder ended how."""
-    print(f"{'':12}" + "".join(f"{word:>10}" for word in words))
+    print(f"{'':12}" + "".join(f"{word:>10}" for word in WORDS))
     for folder in ("solvers", "datasets", "objective"):
-        print(f"{folder:12}" + "".join(f"{counts[folder, word]:10}" for word in words))
+        print(f"{folder:12}" + "".join(f"{counts[folder, word]:10}" for word in WORDS))
 
 
 def main(arguments):
