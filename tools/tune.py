@@ -41,6 +41,9 @@ OPTIONS = {"epochs": "100", "samples": "", "backend": "jax", "storage": "", "job
 #: Short names of the protocol's entries.
 SHORT = {"trials": "n_trials", "rounds": "n_rounds", "structures": "n_structures", "seeds": "n_seeds"}
 
+#: Solvers that a process of ``jobs`` tunes before another takes its place: data are read once, programs do not pile up.
+TASKS = 8
+
 
 def read(arguments):
     """Return (names, options) of the command line.
@@ -219,7 +222,7 @@ def main(arguments):
             print(tune(*task), flush=True)
         return
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
+    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=TASKS) as pool:
         waiting = [pool.submit(tune, *task, bar=False) for task in tasks]
         for done in tqdm(concurrent.futures.as_completed(waiting), total=len(tasks), unit="solver"):
             tqdm.write(done.result())

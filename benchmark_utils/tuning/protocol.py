@@ -104,7 +104,7 @@ def _at(space, u):
     return min(max(value, space.low), space.high)
 
 
-def make_sampler(protocol, fixed, n):
+def make_sampler(protocol, fixed, n, space):
     """Return the Optuna sampler of a structure's trials.
 
     Parameters
@@ -114,23 +114,37 @@ def make_sampler(protocol, fixed, n):
         Values of the structure.
     n : int
         Trials of the structure.
+    space : dict of str to Optuna distribution
+        Of all hyper-parameters.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return _make_sampler(protocol, fixed, n)
+        return _make_sampler(protocol, fixed, n, space)
 
 
-def _make_sampler(protocol, fixed, n):
+def _make_sampler(protocol, fixed, n, space):
     seed = protocol.seed
     if protocol.sampler in ("random", "grid"):  # the points of a grid are enqueued
         base = optuna.samplers.RandomSampler(seed=seed)
     elif protocol.sampler == "tpe":
         base = optuna.samplers.TPESampler(seed=seed, constant_liar=True, n_startup_trials=max(8, n // 4))
     else:
-        base = optuna.samplers.QMCSampler(
+        base = _QuasiRandom({name: d for name, d in space.items() if name not in fixed}, seed)
+    return optuna.samplers.PartialFixedSampler(fixed, base)
+
+
+class _QuasiRandom(optuna.samplers.QMCSampler):
+    """Optuna's Sobol points of a space that is known: by itself the sampler waits for a finished trial to tell."""
+
+    def __init__(self, space, seed):
+        super().__init__(
             qmc_type="sobol", scramble=True, seed=seed, warn_independent_sampling=False, warn_asynchronous_seeding=False
         )
-    return optuna.samplers.PartialFixedSampler(fixed, base)
+        self.space = space
+
+    def infer_relative_search_space(self, study, trial):
+        """Return the space; nothing is inferred."""
+        return self.space
 
 
 def grid(space, fixed, n):

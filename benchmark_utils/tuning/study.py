@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import functools
 import math
 import os
 import platform
@@ -29,8 +30,8 @@ BEGUN, ENDED = "begun", "ended"
 #: Attribute of a study, with the number of a round: the configuration around which its points lie.
 CENTRE = "centre of round"
 
-#: Points that are run between the best finalist and the safest.
-BISECTIONS = 4
+#: Points that are run between the best finalist and the safest: with one place to spare, those of one program of eight.
+BETWEEN = 7
 
 #: How many times shorter the ranges of a round are than those of the round before, on a logarithmic scale.
 CLOSER = 4
@@ -54,15 +55,16 @@ class Tuning:
         URL as Optuna takes it: SQLite, PostgreSQL, …
     given : dict, optional
         Parameters outside the search space.
-    run : callable
-        As `run_configurations`; tests put a made-up solver in its place.
+    run : callable, optional
+        In the place of `run_configurations`: a made-up solver, say.
     alone : context manager, optional
         Held while trials are counted and asked for: of workers that begin at once, only one may do so at a time.
     """
 
-    def __init__(self, solver_class, problem, protocol, storage, given=None, run=run_configurations, alone=None):
+    def __init__(self, solver_class, problem, protocol, storage, given=None, run=None, alone=None):
         self.alone = alone or contextlib.nullcontext()
-        self.cls, self.problem, self.protocol, self.run = solver_class, problem, protocol, run
+        self.cls, self.problem, self.protocol = solver_class, problem, protocol
+        self.run = run or functools.partial(run_configurations, sweeps={})  # compiled programs are kept
         self.given, self.space = given or {}, solver_class.search_space
         view = problem.view
         self.structures = structures(self.space, view, min(protocol.n_structures, protocol.n_trials), protocol.seed)
@@ -92,22 +94,17 @@ class Tuning:
         report()
         self._give_up_stale_trials()
         for structure, quota in zip(self.structures, self.quotas(), strict=True):
+            begun, points = [], []
             with self.alone:
-                first = []
                 if structure == self.structures[0] and not self._trials(0, structure):
-                    # The start of the ranges, alone: from the second trial on the sampler knows the space.
                     self.study.enqueue_trial(self.starts)
-                    first = [self._ask(0)]
-            if first:
-                self._run_batch(structure, first)
-                report()
-            self.study.sampler = make_sampler(self.protocol, structure, quota)
-            points = None
+                    begun = [self._ask(0)]
+            self.study.sampler = make_sampler(self.protocol, structure, quota, self.distributions)
             if self.protocol.sampler == "grid":
                 before = structure == self.structures[0]  # the start of the ranges
                 points = [{}] * before + grid(self.space, structure, quota - before)
                 quota = len(points)
-            self._run_missing(0, structure, quota, points, report)
+            self._run_missing(0, structure, quota, points, report, begun)
         for i, quota in enumerate(self.rounds[1:], start=1):
             points = self._points(i, quota)
             if points:
@@ -121,17 +118,20 @@ class Tuning:
             self.study.set_user_attr(key, best[0].values if best else self.starts)
         return around(self.space, self.study.user_attrs[key], n, CLOSER**i, self.protocol.seed + i)
 
-    def _run_missing(self, i, structure, quota, points, report):
-        """Run the trials of a round and structure that no worker has begun, at points or where the sampler says."""
+    def _run_missing(self, i, structure, quota, points, report, begun=()):
+        """Run the trials of a round and structure that no worker has begun, at points or where the sampler says.
+
+        Trials in ``begun`` have been asked for, and are run first.
+        """
         batch = 16 if self.protocol.sampler == "tpe" else quota
         of_round = structure if i == 0 else None  # later rounds have one structure each
         while True:
             with self.alone:
                 done = len(self._trials(i, of_round))
                 n = min(quota - done, batch)
-                for point in points[done : done + n] if points else ():
+                for point in points[done : done + n]:
                     self.study.enqueue_trial(point)
-                trials = [self._ask(i) for _ in range(n)]
+                trials, begun = [*begun, *(self._ask(i) for _ in range(n))], ()
             if not trials:
                 return
             self._run_batch(structure, trials)
@@ -170,7 +170,7 @@ class Tuning:
         )
 
     def _towards_safety(self, found):
-        """Run points between the finalist with the best score and the best of those that diverge least: a bisection.
+        """Run points between the finalist with the best score and the best of those that diverge least.
 
         The lowest scores lie where some runs diverge. The point sought is as near to them as runs allow that diverge no
         more than the safest finalist.
@@ -179,16 +179,13 @@ class Tuning:
         if not order:
             return []
         safe, bold = order[0], min(order, key=lambda o: o.score)
+        if bold.n_failed <= safe.n_failed:
+            return []
         structure, bold_numbers = numbers_of(self.space, bold.values)
         _, safe_numbers = numbers_of(self.space, safe.values)
-        out, low, high = [], 0.0, 1.0  # shares of the way to the bold end
-        for _ in range(BISECTIONS if bold.n_failed > safe.n_failed else 0):
-            share = (low + high) / 2
-            between = {k: v**share * safe_numbers[k] ** (1 - share) for k, v in bold_numbers.items()}
-            (outcome,) = self._run_final(structure, [structure | between])
-            out.append(outcome)
-            low, high = (share, high) if outcome.n_failed <= safe.n_failed else (low, share)
-        return out
+        shares = [(i + 1) / (BETWEEN + 1) for i in range(BETWEEN)]  # of the way to the bold end
+        points = [{k: v**s * safe_numbers[k] ** (1 - s) for k, v in bold_numbers.items()} for s in shares]
+        return self._run_final(structure, [structure | point for point in points])
 
     def _run_batch(self, structure, trials):
         configurations = [numbers_of(self.space, trial.params)[1] for trial in trials]

@@ -30,7 +30,7 @@ def score(problem, z, x):
     return float(value) if np.isfinite(value) else math.inf
 
 
-def run_configurations(solver_class, problem, structure, configurations, protocol, given=None, seeds=None):
+def run_configurations(solver_class, problem, structure, configurations, protocol, given=None, seeds=None, sweeps=None):
     """Run configurations of one structure with several seeds.
 
     Parameters
@@ -46,6 +46,9 @@ def run_configurations(solver_class, problem, structure, configurations, protoco
         Parameters outside the search space (backend, batch size).
     seeds : list of int, optional
         Those of the protocol's trials where left out.
+    sweeps : dict, optional
+        Compiled programs of earlier calls with the same solver, problem and protocol, by structure; this call's is
+        added.
 
     Returns
     -------
@@ -58,9 +61,14 @@ def run_configurations(solver_class, problem, structure, configurations, protoco
         With the sentence of a solver that declines the problem.
     """
     began = time.perf_counter()
-    runner = _together if issubclass(solver_class, BilevelSolver) else _one_by_one
-    seeds = seeds or protocol.seeds()
-    ends = runner(solver_class, problem, structure | (given or {}), configurations, protocol, seeds)
+    seeds, parameters = seeds or protocol.seeds(), structure | (given or {})
+    if issubclass(solver_class, BilevelSolver):
+        key, sweeps = tuple(sorted(structure.items())), {} if sweeps is None else sweeps
+        if key not in sweeps:
+            sweeps[key] = _sweep(solver_class, problem, parameters, protocol)
+        ends = _together(sweeps[key], problem, configurations, seeds)
+    else:
+        ends = _one_by_one(solver_class, problem, parameters, configurations, protocol, seeds)
     seconds = (time.perf_counter() - began) / max(1, len(configurations))
     outcomes, n = [], len(seeds)
     for i, values in enumerate(configurations):
@@ -74,13 +82,17 @@ def _rules(protocol):
     return dict(device=protocol.device, precision=protocol.precision, max_samples=protocol.max_samples)
 
 
-def _together(solver_class, problem, parameters, configurations, protocol, seeds):
-    """Return (z, x, samples, diverged) of every run, from one vmapped program."""
+def _sweep(solver_class, problem, parameters, protocol):
+    """Return the `Sweep` of a structure."""
     solver, rules = solver_class.get_instance(**parameters), Rules.read(**_rules(protocol))
     skip, reason = solver.skip(problem.view, rules)
     if skip:
         raise ValueError(reason)
-    sweep = Sweep(solver, problem.view, rules, lambda seed: start_point(problem, seed))
+    return Sweep(solver, problem.view, rules, lambda seed: start_point(problem, seed))
+
+
+def _together(sweep, problem, configurations, seeds):
+    """Return (z, x, samples, diverged) of every run, from one vmapped program."""
     members = [Member(values, seed) for values in configurations for seed in seeds]
     own_z = problem.evaluator is None and problem.tasks is None
     flat = lambda a: np.asarray(a, np.float64).ravel()

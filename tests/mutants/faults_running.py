@@ -177,6 +177,16 @@ FAULTS = (
         "sweep.rows_of_another_member", SWEEP, "callback(numbers[i], state)", "callback(i, state)",
         IDLE,
     ),
+    Fault(
+        "sweep.places_of_slow_products", JAX_MEMBERS, "return FAST if vector and n in SLOW else n", "return n",
+        "tests/core/test_idle_members.py -k products_are_slow",
+    ),
+    Fault("sweep.first_member_fills_up", SWEEP, "values += values[-1:]", "values = values[:1] + values", IDLE),
+    Fault(
+        "tuning.programs_of_one_structure_for_all", "benchmark_utils/tuning/trials.py",
+        "key, sweeps = tuple(sorted(structure.items()))", "key, sweeps = ()",
+        "tests/tools/test_tuning.py",
+    ),
     Fault("sweep.idle_member_counts", SWEEP, "for i in going:", "for i in range(len(states)):", IDLE),
     Fault("sweep.idle_member_moves", SWEEP, "for i in set(ended) - set(self.ends):", "for i in ():", IDLE),
     Fault("sweep.nobody_is_set_aside", SWEEP, "if going:  # else", "if False:  # else", IDLE),

@@ -15,7 +15,7 @@ from benchmark_utils.running.search_space import Choice, Int, Log
 from benchmark_utils.tuning import protocol as protocols
 from benchmark_utils.tuning import tuned_file
 from benchmark_utils.tuning.protocol import Outcome, Protocol, around, at_the_edge, grid, ranked, structures
-from benchmark_utils.tuning.study import Tuning
+from benchmark_utils.tuning.study import BETWEEN, Tuning
 from benchmark_utils.tuning.trials import run_configurations, score
 
 SPACE = {
@@ -161,7 +161,7 @@ def test_a_winner_by_luck_is_found_out_with_other_seeds():
     assert ranked(tuned.outcomes())[0].values["step_size"] > 300
     assert tuned.finalists()[0].values["step_size"] < 300
     tuned.run = lambda *_: pytest.fail("run again")
-    assert len(tuned.finalists()) == 8 + 4, "those, and the points between the best and the safest of them"
+    assert len(tuned.finalists()) == 8 + BETWEEN, "those, and the points between the best and the safest of them"
 
 
 def test_where_the_best_diverge_now_and_then_the_winner_is_as_near_to_them_as_is_safe():
@@ -219,6 +219,23 @@ def test_members_of_a_batch_score_what_single_runs_do_and_test_rows_are_not_look
         assert abs(problem.evaluator.solve(result["x"]).h - outcomes[0].scores[i]) < 1e-9
     assert outcomes[1].score == math.inf, "divergence is the worst"
     assert 2 * 3900 < outcomes[0].samples <= 2 * 4400
+
+
+def test_programs_are_compiled_once_for_all_calls_of_a_structure():
+    problem, cls, kept = helpers.small_quadratic(), helpers.solver_classes()["soba"], {}
+    protocol, given = Protocol(n_seeds=1, max_samples=2000), {"backend": "jax", "batch_size": 16}
+    points = [{"step_size": 0.01 * (i + 1), "outer_ratio": 2.0, "linear_ratio": 1.0} for i in range(8)]
+    run_configurations(cls, problem, {}, points, protocol, given, sweeps=kept)
+    (sweep,) = kept.values()
+    constant = run_configurations(cls, problem, {"schedule": "constant"}, points[:1], protocol, given, sweeps=kept)
+    assert constant[0].scores != run_configurations(cls, problem, {}, points[:1], protocol, given)[0].scores
+    assert len(kept) == 2, "a structure of its own"
+    kept = {(): sweep}
+    compiled, seconds = dict(sweep._compiled), sweep.program.compile_time
+    again = run_configurations(cls, problem, {}, points, protocol, given, [7, 8], sweeps=kept)
+    assert (kept, sweep._compiled, sweep.program.compile_time) == ({(): sweep}, compiled, seconds)
+    alone = run_configurations(cls, problem, {}, points, protocol, given, [7, 8])
+    assert [o.scores for o in again] == [o.scores for o in alone], "nothing of a call is left to the next"
 
 
 def test_without_a_reference_the_score_is_F_at_the_own_z():
