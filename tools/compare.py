@@ -38,6 +38,27 @@ TIMEOUT = 1000
 
 
 # ---------------------------------------------------------------------- what compares
+def read_all(paths):
+    """Return dict of path to the results of each reference file; those that are refused are named and left out.
+
+    Raises
+    ------
+    SystemExit
+        With a sentence for each file, if all are refused.
+    """
+    found, refused = {}, []
+    for path in paths:
+        try:
+            found[path] = reference.read(path)
+        except SystemExit as refusal:
+            refused.append(str(refusal))
+    if not found:
+        raise SystemExit("\n".join(refused))
+    for sentence in refused:
+        print(f"Left out: {sentence}", file=sys.stderr)
+    return found
+
+
 def chosen_problems(references, patterns):
     """Return dict of path to the results of the problems that are named, without the files that have none of them.
 
@@ -240,7 +261,7 @@ def main(arguments=None):
             f"there are no reference results in {reference.FOLDER} yet; give some by --reference FILE, or publish some "
             "(docs/compare.md)."
         )
-    for path, known in chosen_problems({path: reference.read(path) for path in paths}, chosen.problem).items():
+    for path, known in chosen_problems(read_all(paths), chosen.problem).items():
         compare(path, known, chosen.solver, chosen.target, chosen.no_run)
 
 

@@ -15,6 +15,7 @@ machines share it by a URL of a database server. See docs/tuning.md.
 
 import concurrent.futures
 import functools
+import gc
 import multiprocessing
 import sys
 import time
@@ -40,9 +41,6 @@ OPTIONS = {"epochs": "100", "samples": "", "backend": "jax", "storage": "", "job
 
 #: Short names of the protocol's entries.
 SHORT = {"trials": "n_trials", "rounds": "n_rounds", "structures": "n_structures", "seeds": "n_seeds"}
-
-#: Solvers that a process of ``jobs`` tunes before another takes its place: data are read once, programs do not pile up.
-TASKS = 8
 
 
 def read(arguments):
@@ -173,6 +171,7 @@ def open_storage(url):
 
 def tune(solver, problem_name, options, bar=True):
     """Tune one solver on one problem; return the line that says what came of it."""
+    gc.collect()  # the programs of the solver before, which hang in cycles
     began, problem = time.perf_counter(), problem_of(problem_name)
     protocol = protocol_of(options, problem)
     cls, given = solver_of(solver, options["backend"])
@@ -222,7 +221,7 @@ def main(arguments):
             print(tune(*task), flush=True)
         return
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=TASKS) as pool:
+    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
         waiting = [pool.submit(tune, *task, bar=False) for task in tasks]
         for done in tqdm(concurrent.futures.as_completed(waiting), total=len(tasks), unit="solver"):
             tqdm.write(done.result())

@@ -145,9 +145,6 @@ class Group:
         names = program.hp_type._fields
         given = {name: getattr(program.solver, name) for name in names}
         values = [{**given, **member.values} for member in members]
-        #: Places in the program; those beyond the members repeat the last one, and nothing of them is looked at.
-        self.n_places = bk.places(len(members), program.view.inner_shape)
-        values += values[-1:] * (self.n_places - len(members))
         self.hp = program.hp_type(*(bk.asarray(np.array([float(v[name]) for v in values])) for name in names))
         self.streams = program.streams(members[0].seed)
         each = max(1, self.streams.bytes_per_iteration())
@@ -157,25 +154,25 @@ class Group:
 
     def first_states(self):
         """Return the run states at the start, which members share."""
-        program = self.program
+        program, n = self.program, len(self.members)
         program.compile_start()
         first = program.begin()
-        self.carry = program.bk.copies(first.carry, self.n_places)
+        self.carry = program.bk.copies(first.carry, n)
         self.x_before = 1 * self.carry.x  # the carry is consumed
         counts, status = program.wait(first)
-        return [RunState(None, None, self.streams, np.zeros(6, np.int64) + counts, status=status)] * len(self.members)
+        return [RunState(None, None, self.streams, np.zeros(6, np.int64) + counts, status=status)] * n
 
     def advance(self, states, going, n):
         """Do ``n`` iterations, of which those of the members ``going`` count, and return all states."""
         program, bk = self.program, self.program.bk
         draws = bk.pack_draws(program.draws_type(**self.streams.take(n)), self.longest)
-        if self.n_places not in self.compiled:
-            self.compiled[self.n_places], seconds = bk.compile_members(
+        if len(self.members) not in self.compiled:
+            self.compiled[len(self.members)], seconds = bk.compile_members(
                 program.counted_step, self.carry, self.hp, program.data, draws
             )
             program.compile_time += seconds
         began = time.perf_counter()
-        launch = self.compiled[self.n_places]
+        launch = self.compiled[len(self.members)]
         self.carry, self.x_before, counts, finite = launch(self.carry, self.hp, program.data, draws, n)
         bk.sync(self.carry)
         elapsed = time.perf_counter() - began

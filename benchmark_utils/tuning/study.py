@@ -30,7 +30,7 @@ BEGUN, ENDED = "begun", "ended"
 #: Attribute of a study, with the number of a round: the configuration around which its points lie.
 CENTRE = "centre of round"
 
-#: Points that are run between the best finalist and the safest: with one place to spare, those of one program of eight.
+#: Points that are run between the best finalist and the safest.
 BETWEEN = 7
 
 #: How many times shorter the ranges of a round are than those of the round before, on a logarithmic scale.

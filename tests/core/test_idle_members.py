@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import helpers
-from benchmark_utils.backends.jax.members import fields_in_common, places
+from benchmark_utils.backends.jax.members import fields_in_common
 from benchmark_utils.running.rules import Rules
 from benchmark_utils.running.start import start_point
 from benchmark_utils.running.sweep import Group, Member, Sweep
@@ -108,26 +108,13 @@ def test_jax_takes_counters_once_for_all_members():
     assert sum(same) == 1
 
 
-def test_places_that_fill_a_program_up_are_not_looked_at(backend):
-    """Under JAX five members run in a program of eight, in whose other places the last one is repeated."""
+def test_any_number_of_members_ends_where_single_runs_do(backend):
     members = [*(Member({**GOOD, "step_size": step}, 0) for step in (0.1, 0.08, 0.06, 0.04)), Member(BAD, 0)]
-    states, singles, rows = both_ways(members, backend, 16, precision="float64", max_iterations=300)
-    assert [s.status for s in states] == ["running"] * 4 + ["diverged"]
-    assert {i for i, _ in rows} == set(range(5))
-    for state, single in zip(states, singles, strict=True):
-        assert (state.n_iter, state.counts()) == (single["n_iter"], single["counts"])
-        if not state.diverged:
-            assert_allclose(state.carry.x, single["x"], rtol=0, atol=1e-11)
-
-
-def test_numbers_of_members_for_which_products_are_slow_are_rounded_up():
-    assert [places(n, (22,)) for n in (1, 2, 3, 7, 8, 9, 25)] == [1, 2, 8, 8, 8, 9, 25]
-    assert places(5, (54, 7)) == 5, "z is a matrix"
-    assert places(5, {"A": (3, 3)}) == 5
-    problem = helpers.small_quadratic()
-    solver = SOBA.get_instance(backend="jax", batch_size=16)
-    assert solver.skip(problem=problem.view, rules=Rules(max_iterations=3)) == (False, None)
-    sweep = Sweep(solver, problem.view, Rules(max_iterations=3), lambda seed: start_point(problem, seed))
-    sweep.run([Member(GOOD, 0)] * 5)
-    sweep.run([Member(GOOD, 1)] * 8)
-    assert list(sweep._compiled) == [8], "one program serves both"
+    for some in (members, members[2:], members[3:]):
+        states, singles, rows = both_ways(some, backend, 16, precision="float64", max_iterations=300)
+        assert [s.status for s in states] == ["running"] * (len(some) - 1) + ["diverged"]
+        assert {i for i, _ in rows} == set(range(len(some)))
+        for state, single in zip(states, singles, strict=True):
+            assert (state.n_iter, state.counts()) == (single["n_iter"], single["counts"])
+            if not state.diverged:
+                assert_allclose(state.carry.x, single["x"], rtol=0, atol=1e-11)

@@ -178,14 +178,14 @@ FAULTS = (
         IDLE,
     ),
     Fault(
-        "sweep.places_of_slow_products", JAX_MEMBERS, "return FAST if vector and n in SLOW else n", "return n",
-        "tests/core/test_idle_members.py -k products_are_slow",
-    ),
-    Fault("sweep.first_member_fills_up", SWEEP, "values += values[-1:]", "values = values[:1] + values", IDLE),
-    Fault(
         "tuning.programs_of_one_structure_for_all", "benchmark_utils/tuning/trials.py",
         "key, sweeps = tuple(sorted(structure.items()))", "key, sweeps = ()",
         "tests/tools/test_tuning.py",
+    ),
+    Fault(
+        "sweep.products_of_points_by_sums", "benchmark_utils/backends/jax/products.py",
+        "return _few_matvecs(A, z), True", "return jax.vmap(lambda z: jnp.sum(A * z, axis=1))(z), True",
+        "tests/core/test_compiled_programs.py -k multiplied",
     ),
     Fault("sweep.idle_member_counts", SWEEP, "for i in going:", "for i in range(len(states)):", IDLE),
     Fault("sweep.idle_member_moves", SWEEP, "for i in set(ended) - set(self.ends):", "for i in ():", IDLE),

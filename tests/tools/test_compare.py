@@ -69,6 +69,15 @@ def test_a_reference_of_another_version_is_refused_by_its_name(field):
         reference.read(field.with_name("old.parquet"))
 
 
+def test_a_reference_that_is_refused_leaves_the_others_to_compare_with(field, capsys):
+    old = field.with_name("old.parquet")
+    pd.read_parquet(field).assign(objective_rules_version="0.1").to_parquet(old)
+    assert list(compare.read_all([old, field])) == [field]
+    assert "Left out: old.parquet: it was made by version 0.1" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"old\.parquet: .*\nthere is no absent\.parquet"):
+        compare.read_all([old, "absent.parquet"])
+
+
 def test_a_problem_or_a_solver_that_is_not_there_is_named(field, tmp_path):
     known = {field: reference.read(field)}
     assert set(compare.chosen_problems(known, ["E"])[field].dataset_name) == {"e"}

@@ -269,10 +269,6 @@ class JaxBackend:
         """Return whether a solver can run many members at once: any can."""
         return True
 
-    def places(self, n, inner_shape):
-        """Return how many members a program for ``n`` of them is compiled for; see `members.places`."""
-        return members.places(n, inner_shape) if self.device.platform == "cpu" else n
-
     def copies(self, tree, n):
         """Return ``n`` copies of a tree along a new first axis."""
         return jax.tree.map(lambda a: jnp.repeat(a[None], n, axis=0), tree)

@@ -13,17 +13,6 @@ from benchmark_utils.backends.jax.counts import CountedStep, PendingCounts
 from benchmark_utils.backends.jax.program import compile_program, row_get
 from benchmark_utils.oracles.ledger import ORACLES
 
-#: Numbers of members for which XLA multiplies rows by vectors z without the vector units, and the next one for which it
-#: uses them. Microseconds of an iteration of SOBA on IJCNN1 with 1, 2, 4, 6, 7, 8, 12 and 16 members: 10, 12, 41, 57,
-#: 63, 24, 23, 28; of TTSA: 69, 81, 598, 752, 980, 229, 180, 207. Where z is a matrix they grow evenly.
-SLOW, FAST = range(3, 8), 8
-
-
-def places(n, inner_shape):
-    """Return how many members a program for ``n`` of them is compiled for, on a CPU, where z has the inner shape."""
-    vector = not isinstance(inner_shape, dict) and len(inner_shape) == 1
-    return FAST if vector and n in SLOW else n
-
 
 def compile_members(step, state, hp, data, draws, short_sums=False):
     """Compile a loop of outer iterations of many members.

@@ -32,10 +32,6 @@ class VectorisedTorchBackend(CompiledTorchBackend):
         """Return whether a solver can run many members at once: not where it draws lengths or branches."""
         return bool(solver.static_graph)
 
-    def places(self, n, inner_shape):
-        """Return how many members a program for ``n`` of them is compiled for: as many."""
-        return n
-
     def copies(self, tree, n):
         """Return ``n`` copies of a tree along a new first axis."""
         return pytree.tree_map(lambda a: torch.stack([a] * n), tree)
