@@ -110,7 +110,7 @@ def test_jax_takes_counters_once_for_all_members():
 
 def test_any_number_of_members_ends_where_single_runs_do(backend):
     members = [*(Member({**GOOD, "step_size": step}, 0) for step in (0.1, 0.08, 0.06, 0.04)), Member(BAD, 0)]
-    for some in (members, members[2:], members[3:]):
+    for some in (members, members[2:]):
         states, singles, rows = both_ways(some, backend, 16, precision="float64", max_iterations=300)
         assert [s.status for s in states] == ["running"] * (len(some) - 1) + ["diverged"]
         assert {i for i, _ in rows} == set(range(len(some)))
