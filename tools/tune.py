@@ -220,6 +220,7 @@ def main(arguments):
         for task in tasks:
             print(tune(*task), flush=True)
         return
+    # A process stays for all its solvers: the pool of Python 3.11 hangs where it renews one after several tasks.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
         waiting = [pool.submit(tune, *task, bar=False) for task in tasks]

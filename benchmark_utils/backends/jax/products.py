@@ -58,9 +58,7 @@ def _few_matvecs(A, Z):
 
 @_few_matvecs.def_vmap
 def _(axis_size, in_batched, A, Z):
-    if in_batched[0]:
-        return jax.vmap(lambda A, Z: Z @ A.T, in_axes=(0, 0 if in_batched[1] else None))(A, Z), True
-    return Z @ A.T, True
+    return jnp.matmul(Z, jnp.swapaxes(A, -1, -2)), True
 
 
 @custom_vmap
