@@ -58,6 +58,8 @@ def _few_matvecs(A, Z):
 
 @_few_matvecs.def_vmap
 def _(axis_size, in_batched, A, Z):
+    if axis_size == 1 and not in_batched[0]:  # a single member is as a single run
+        return _few_matvecs(A, Z[0])[None], True
     return jnp.matmul(Z, jnp.swapaxes(A, -1, -2)), True
 
 
@@ -69,4 +71,6 @@ def _few_vecmats(R, A):
 
 @_few_vecmats.def_vmap
 def _(axis_size, in_batched, R, A):
+    if axis_size == 1 and not in_batched[1]:
+        return _few_vecmats(R[0], A)[None], True
     return jnp.matmul(R, A), True
