@@ -111,12 +111,10 @@ class Solver(BilevelSolver):
             new, old = oracles.at_points(at, (s.z, s.v, s.x), (s.z_old, s.v_old, s.x_old))
             return tuple(map(sarah, estimates, new, old))
 
-        def renewed_or_corrected(*estimates):
-            return oracles.cond(s.t % period == 0, exact, corrected, *estimates)
+        def renewed(*estimates):  # the first iteration uses the directions of `init`
+            return oracles.cond(s.t == 0, lambda *estimates: estimates, exact, *estimates)
 
-        # The first iteration uses the directions of `init`.
-        keep = lambda *estimates: estimates
-        d_z, d_v, d_x = oracles.cond(s.t == 0, keep, renewed_or_corrected, s.d_z, s.d_v, s.d_x)
+        d_z, d_v, d_x = oracles.cond(s.t % period == 0, renewed, corrected, s.d_z, s.d_v, s.d_x)
 
         return State(
             z=s.z - rho * d_z, v=oracles.ball_z(s.v - rho * hp.linear_ratio * d_v, hp.radius),

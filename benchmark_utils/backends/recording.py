@@ -14,6 +14,8 @@ class RecordingBackend:
     name = "recording"
     #: Whether operations run at once, so that arrays may be kept between calls.
     eager = True
+    #: Whether `repeat` is a loop of the program; else it is unrolled, or made operation by operation.
+    loops = False
     xp = xp
 
     # ------------------------------------------------------------------ arrays

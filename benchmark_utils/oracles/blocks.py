@@ -140,3 +140,25 @@ def all_rows(xp, array, batch_size):
         array = array._replace(rows=array.rows + offset)
         return SparseRows(*(a.reshape((-1,)) for a in array))
     return array.reshape((math.prod(array.shape[:2]), *array.shape[2:]))
+
+
+def rows_of(backend, blocks, part, batch):
+    """Return (dict of arrays with "ids", weights, number of real rows) of one block, or of all for a word.
+
+    Parameters
+    ----------
+    backend : backend object
+    blocks : Blocks
+    part : Partition
+    batch : int, 0-d integer array, or str
+    """
+    if isinstance(batch, str):  # the flattened blocks, padding included with weight zero
+        arrays = {name: all_rows(backend.xp, a, part.batch_size) for name, a in blocks.arrays.items()}
+        arrays["ids"] = blocks.ids.reshape((-1,))
+        return arrays, blocks.weights.reshape((-1,)) / part.n_blocks, part.n_samples
+    take = lambda a: backend.row_get(a, batch)
+    arrays = {name: one_block(a, take) for name, a in blocks.arrays.items()}
+    n = part.batch_size
+    if part.last_size != n:  # one compare, so that the ragged block costs the rows it holds
+        n = backend.select(batch == part.n_blocks - 1, part.last_size, n)
+    return arrays | {"ids": take(blocks.ids)}, take(blocks.weights), n

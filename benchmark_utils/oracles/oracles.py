@@ -9,9 +9,10 @@ With tasks, z and v are tables with one row for each task of the block that has 
 import dataclasses
 from typing import Any
 
-from benchmark_utils.oracles.blocks import all_rows, one_block
+from benchmark_utils.oracles.blocks import rows_of
 from benchmark_utils.oracles.cross_mean import cross_mean
 from benchmark_utils.oracles.differentiate import differentiate
+from benchmark_utils.oracles.full_pass import goes_by_block, over_blocks
 from benchmark_utils.oracles.ledger import Ledger
 from benchmark_utils.oracles.through import through
 from benchmark_utils.problem.projections import ball
@@ -75,33 +76,23 @@ class Oracles:
     # ------------------------------------------------------------------ rows
     def _rows(self, level, batch):
         """Return (rows, weights, number of real samples) of a batch, read once for each block id."""
-        part = self.spec.partitions[level]
         if self.spec.has_tasks:
             batch = self.block
         elif isinstance(batch, str):
             self.asked.add("full_pass")
         if not self.bk.eager or not isinstance(batch, (int, str)):  # a trace keeps no arrays of another one
-            return self._read_rows(level, batch, part)
+            return self.read_rows(level, batch)
         key = level, batch
         if key not in self._read:
-            self._read[key] = self._read_rows(level, batch, part)
+            self._read[key] = self.read_rows(level, batch)
         return self._read[key]
 
-    def _read_rows(self, level, batch, part):
-        blocks = self.data[level]
-        if isinstance(batch, str):  # FULL: the flattened blocks, padding included with weight zero
-            arrays = {name: all_rows(self.bk.xp, a, part.batch_size) for name, a in blocks.arrays.items()}
-            ids = blocks.ids.reshape((-1,))
-            weights = blocks.weights.reshape((-1,)) / part.n_blocks
-            return {**arrays, "ids": ids, **self.data["shared"]}, weights, part.n_samples
-        take = lambda a: self.bk.row_get(a, batch)
-        arrays = {name: one_block(a, take) for name, a in blocks.arrays.items()}
-        n, weights = part.batch_size, take(blocks.weights)
-        if part.last_size != n:  # one compare, so that the ragged block costs the rows it holds
-            n = self.bk.select(batch == part.n_blocks - 1, part.last_size, n)
+    def read_rows(self, level, batch):
+        """Return (rows, weights, number of real samples) of a block or of all rows."""
+        rows, weights, n = rows_of(self.bk, self.data[level], self.spec.partitions[level], batch)
         if self.spec.has_tasks:  # means over the tasks of the block
             weights = weights / self.bk.xp.sum(weights)
-        return {**arrays, "ids": take(blocks.ids), **self.data["shared"]}, weights, n
+        return rows | self.data["shared"], weights, n
 
     def prepare(self, x):
         """Compute once what G needs of x alone, such as features, for all calls at this very x that hold it fixed."""
@@ -112,10 +103,17 @@ class Oracles:
 
     def _ask(self, level, names, z, x, v, batch, ticks, times=1):
         """Return the quantities ``names`` of a level, flat, after counting ``ticks``, ``times`` times each."""
-        rows, weights, n = self._rows(level, batch)
+        by_block = goes_by_block(self, level, batch)
+        rows, weights, n = (None, None, self.spec.partitions[level].n_samples) if by_block else self._rows(level, batch)
         self.asked.update(ticks)
         for name in ticks:
             self.ledger.tick(name, times * n)
+        if by_block:
+            return over_blocks(self, level, names, z, x, v)
+        return self.quantities(level, names, z, x, v, rows, weights)
+
+    def quantities(self, level, names, z, x, v, rows, weights):
+        """Return the quantities ``names`` of some rows of a level, flat; nothing is counted."""
         xp, spec, tasks = self.bk.xp, self.spec, self.spec.has_tasks
         of_z = lambda a: None if a is None else unflatten(xp, a, spec.shapes[0], leading=tasks)
         of_x = lambda a: unflatten(xp, a, spec.shapes[1])

@@ -8,7 +8,8 @@ import numpy as np
 from benchmark_utils.backends import get_backend
 from benchmark_utils.oracles.blocks import Partition, make_blocks
 from benchmark_utils.oracles.draws import SAMPLING, DrawStreams, inner
-from benchmark_utils.oracles.oracles import Oracles, Spec
+from benchmark_utils.oracles.full_pass import goes_by_block
+from benchmark_utils.oracles.oracles import FULL, Oracles, Spec
 from benchmark_utils.problem.parameters import shown
 from benchmark_utils.running import memory
 from benchmark_utils.running.next_direction import NextDirection
@@ -225,7 +226,9 @@ class Program(BackendProgram):
         self.compile_start()
         start, data = self._start(), self.data
         if self._advance is None:
-            self.bk.short_sums = sums_are_short(self.solver, self.view.tasks, self.partitions)
+            oracles = Oracles(self.bk, self.spec, data)
+            by_block = all(goes_by_block(oracles, level, FULL) for level in self.partitions)
+            self.bk.short_sums = sums_are_short(self.solver, self.view.tasks, self.partitions, by_block)
             state, _ = self._init(*start, data)
             draws = self.take(self.streams(), 1)
             self._advance, seconds = self.bk.compile_chunk(self.counted_step, state, self.hp, data, draws)

@@ -14,8 +14,8 @@ from benchmark_utils.terms.quadratic import Quadratic
 #: Rows a level, rows a block and entries of z and x of the problem that is listened on.
 N, BATCH, SIZE = 4, 2, 2
 
-#: Rows of a block up to which a backend may sum in any order, see `backends.jax.program`.
-SHORT_SUM = 1024
+#: Terms up to which a backend may sum in any order, see `backends.jax.program`: rows of a block, or blocks of a level.
+SHORT_SUM = 2048
 
 
 class Nothing:
@@ -67,11 +67,15 @@ def asked_by_step(solver, start=True):
     return frozenset(oracles.asked)
 
 
-def sums_are_short(solver, tasks, partitions):
-    """Return whether no sum of an iteration runs over more than `SHORT_SUM` rows; that of the start may be longer."""
+def sums_are_short(solver, tasks, partitions, by_block=False):
+    """Return whether no sum of an iteration has more than `SHORT_SUM` terms; those of the start may have more.
+
+    ``by_block`` says whether a full pass goes block by block, see `oracles.full_pass`.
+    """
     with_start = tasks is not None and not tasks.warm  # tasks that are forgotten start anew in every iteration
-    rows = max(part.batch_size for part in partitions.values())
-    return rows <= SHORT_SUM and "full_pass" not in asked_by_step(solver, with_start)
+    whole = "full_pass" in asked_by_step(solver, with_start)
+    longest = max(max(part.batch_size, part.n_blocks * whole) for part in partitions.values())
+    return longest <= SHORT_SUM and (by_block or not whole)
 
 
 def why_not_offered(solver, view):

@@ -2,15 +2,18 @@
 
 import itertools
 import json
+import re
 
+import jax
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmark_utils.oracles.blocks import Partition, by_columns, make_blocks
 from benchmark_utils.oracles.draws import PERIODS, DrawStreams, bernoulli, inner, integers, iterations_of, normal, outer
+from benchmark_utils.oracles.ledger import ORACLES
 from benchmark_utils.oracles.oracles import FULL
-from helpers import CALLS, make_oracles
+from helpers import CALLS, make_oracles, small_quadratic
 
 RAGGED = {"simulated": 16, "ijcnn1": 5000, "digits_cleaning": 64}
 
@@ -31,6 +34,25 @@ def test_average_over_blocks_is_the_full_sum(problem_name, problem, backend, cal
         assert_allclose(np.mean(parts, axis=0), expected, rtol=0, atol=1e-12 * scale)
     if not (problem_name == "ijcnn1" and call in ("cross", "grad_inner_x")):  # there only the penalty depends on x
         assert max(np.abs(a - b).max() for a, b in zip(full, blocks[0], strict=True)) > 1e-6, "blocks must differ"
+
+
+@pytest.mark.parametrize("batch_size", [16, 35])
+def test_a_full_pass_goes_block_by_block_where_rows_are_kept_by_columns(batch_size):
+    """Under JAX nothing has all rows of a level as an operand; 70 rows are 5 blocks of 16, one ragged, or 2 of 35."""
+    problem = small_quadratic()
+    oracles, rows = make_oracles(problem, "jax", batch_size), problem.rows("inner")
+    rng = np.random.default_rng(1)
+    z, x, v = (rng.standard_normal(size) for size in (6, 4, 6))
+    operations = str(jax.make_jaxpr(lambda *at: oracles.inner_joint(*at, FULL))(z, x, v))
+    assert "scan" in operations
+    assert not re.search(r"\[(70|80),\d+\]", operations)
+    oracles = make_oracles(problem, "jax", batch_size)
+    D_z, Hv, Cv = map(oracles.bk.to_numpy, oracles.inner_joint(*map(oracles.bk.asarray, (z, x, v)), FULL))
+    a, r, s, c = (rows[name] for name in "arsc")
+    assert_allclose(D_z, (a.T @ (a @ z) + s.T @ (r @ x)) / 70 + c.mean(0), rtol=0, atol=1e-12)
+    assert_allclose(Hv, a.T @ (a @ v) / 70, rtol=0, atol=1e-12)
+    assert_allclose(Cv, r.T @ (s @ v) / 70, rtol=0, atol=1e-12)
+    assert oracles.ledger.counts == dict.fromkeys(ORACLES, 0) | dict.fromkeys(("grad_inner", "hvp", "cross"), 70)
 
 
 def test_each_row_is_in_exactly_one_block():

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 import helpers
 from benchmark_utils.backends import why_unavailable
 from benchmark_utils.backends.jax import products, program
+from benchmark_utils.oracles.blocks import Partition
 from benchmark_utils.running.requirements import sums_are_short
 
 
@@ -49,6 +50,9 @@ def test_sums_are_short_where_no_iteration_makes_a_full_pass(file, short):
     assert sums_are_short(solver, None, solver.program.partitions) is short
     forgotten = types.SimpleNamespace(warm=False)  # tasks that start anew in every iteration
     assert sums_are_short(solver, forgotten, solver.program.partitions) is (file == "soba")
+    assert sums_are_short(solver, None, solver.program.partitions, by_block=True)  # SRBA's full pass has short sums too
+    many = {"inner": Partition.of(10_000, 4), "outer": Partition.of(16, 4)}
+    assert sums_are_short(solver, None, many, by_block=True) is short  # but over 2,500 blocks
 
 
 @pytest.mark.slow

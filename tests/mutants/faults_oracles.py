@@ -2,6 +2,7 @@
 
 from .fault import Fault
 
+FULL_PASS = "benchmark_utils/oracles/full_pass.py"
 ORACLES = "benchmark_utils/oracles/oracles.py"
 DIFFERENTIATE = "benchmark_utils/oracles/differentiate.py"
 BLOCKS = "benchmark_utils/oracles/blocks.py"
@@ -87,6 +88,19 @@ FAULTS = (
     Fault(
         "oracles.full_pass_not_recorded", ORACLES,
         'self.asked.add("full_pass") part', "part", "tests/core/test_requirements.py",
+    ),
+    Fault(
+        "oracles.full_pass_sums_the_blocks", FULL_PASS, "total / n_blocks", "total",
+        "tests/core/test_blocks_and_draws.py -k goes_block_by_block",
+    ),
+    Fault(
+        "oracles.full_pass_over_all_rows_at_once", FULL_PASS, "columns and oracles.bk.loops", "False",
+        "tests/core/test_blocks_and_draws.py -k goes_block_by_block",
+    ),
+    Fault(
+        "oracles.long_sums_over_blocks", "benchmark_utils/running/requirements.py",
+        "max(part.batch_size, part.n_blocks * whole)", "part.batch_size",
+        "tests/core/test_compiled_programs.py -k sums_are_short",
     ),
     Fault(
         "oracles.branches_not_listened_to", "benchmark_utils/backends/recording.py",

@@ -44,6 +44,8 @@ class JaxBackend:
     name = "jax"
     #: Whether operations run at once, so that arrays may be kept between calls.
     eager = False
+    #: Whether `repeat` is a loop of the program; else it is unrolled, or made operation by operation.
+    loops = True
 
     def __init__(self, device, precision):
         jax.config.update("jax_enable_x64", True)

@@ -72,6 +72,8 @@ class TorchBackend:
     name = "torch"
     #: Whether operations run at once, so that arrays may be kept between calls.
     eager = True
+    #: Whether `repeat` is a loop of the program; else it is unrolled, or made operation by operation.
+    loops = False
 
     def __init__(self, device, precision):
         torch.set_float32_matmul_precision("highest")
