@@ -89,12 +89,14 @@ FORGOT_AT = [1 << 30]
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in the same hook
 def pytest_collection_modifyitems(items):
-    """Keep the tests of a solver in one process, and leave to `make test-all` by JAX what torch shows in a tenth."""
+    """Keep the tests of a solver, and of a large file, in one process, and leave to `make test-all` by JAX what torch shows in a tenth."""
     for item in items:
         values = getattr(getattr(item, "callspec", None), "params", {})
         for name in ("stem", "run_stem", "file_stem", "file"):
             if name in values:
                 item.add_marker(pytest.mark.xdist_group(values[name]))
+        if values.get("problem_name") == "ijcnn1" and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("ijcnn1"))  # its rows are read by one process
         if values.get("stem") in DEAR.get(item.originalname, ()):
             item.add_marker(pytest.mark.slow)
         folder, by_jax = item.path.parent.name, values.get("backend") == "jax"

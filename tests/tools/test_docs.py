@@ -187,7 +187,7 @@ def test_problem_page_states_the_card_and_the_value_at_the_start(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=[pytest.mark.slow] * any(dear in n for dear in ("newsgroups20", "mnist_")))
+        pytest.param(n, marks=[pytest.mark.slow] * any(dear in n for dear in ("newsgroups20", "mnist_", "covtype")))
         for n in problem_cards.names()
         if n not in matrix.LEFT_OUT
     ],
