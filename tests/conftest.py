@@ -89,7 +89,10 @@ FORGOT_AT = [1 << 30]
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in the same hook
 def pytest_collection_modifyitems(items):
-    """Keep the tests of a solver, and of a large file, in one process, and leave to `make test-all` by JAX what torch shows in a tenth."""
+    """Keep the tests of a solver, and of a large file, in one process.
+
+    What torch shows in a tenth of the time is left to `make test-all` by JAX.
+    """
     for item in items:
         values = getattr(getattr(item, "callspec", None), "params", {})
         for name in ("stem", "run_stem", "file_stem", "file"):
