@@ -119,7 +119,7 @@ class Solver(BilevelSolver):
             exact = lambda *_: at(FULL, FULL)(*now)
             corrected = lambda *old: tuple(map(sarah, old, *oracles.at_points(at(xi, zeta), now, before)))
             full = (draws.full == 1) | (s.t == 0)
-            d |= zip(page, oracles.cond(full, exact, corrected, *(d[k] for k in page)), strict=True)
+            d |= zip(page, oracles.cond(full, exact, corrected, *(d[k] for k in page), rare=True), strict=True)
 
         # ZeroSARAH: STORM, whose newest term has the memory as a control variate. SAGA: that term alone.
         weight = momentum(self.bk, hp.memory_weight, s.t)

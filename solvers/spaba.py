@@ -125,7 +125,7 @@ class Solver(BilevelSolver):
             return oracles.cond(s.t == 0, lambda *estimates: estimates, exact, *estimates)
 
         full = (draws.full == 1) | (s.t == 0)
-        d_z, d_v, d_x = oracles.cond(full, renewed, corrected, s.d_z, s.d_v, s.d_x)
+        d_z, d_v, d_x = oracles.cond(full, renewed, corrected, s.d_z, s.d_v, s.d_x, rare=True)
 
         return State(
             z=s.z - rho * d_z, v=oracles.ball_z(s.v - rho * hp.linear_ratio * d_v, hp.radius),

@@ -114,7 +114,7 @@ class Solver(BilevelSolver):
         def renewed(*estimates):  # the first iteration uses the directions of `init`
             return oracles.cond(s.t == 0, lambda *estimates: estimates, exact, *estimates)
 
-        d_z, d_v, d_x = oracles.cond(s.t % period == 0, renewed, corrected, s.d_z, s.d_v, s.d_x)
+        d_z, d_v, d_x = oracles.cond(s.t % period == 0, renewed, corrected, s.d_z, s.d_v, s.d_x, rare=True)
 
         return State(
             z=s.z - rho * d_z, v=oracles.ball_z(s.v - rho * hp.linear_ratio * d_v, hp.radius),

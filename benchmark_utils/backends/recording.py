@@ -98,7 +98,7 @@ class RecordingBackend:
             val = body(k, val)
         return val
 
-    def cond(self, ledger, pred, on_true, on_false, operands):
+    def cond(self, ledger, pred, on_true, on_false, operands, rare):
         """Take both branches and return the result of the one that ``pred`` names."""
         results = on_false(*operands), on_true(*operands)
         return results[bool(pred)]

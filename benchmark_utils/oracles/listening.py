@@ -77,13 +77,13 @@ class ListeningOracles(Oracles):
             body(0, val)
         return out
 
-    def cond(self, pred, on_true, on_false, *operands):
+    def cond(self, pred, on_true, on_false, *operands, rare=False):
         """Return the result of the branch taken; both are heard, since the other one may say more of the same point."""
         if self.bk.eager:
             (on_false if pred else on_true)(*operands)
-            return super().cond(pred, on_true, on_false, *operands)
+            return super().cond(pred, on_true, on_false, *operands, rare=rare)
         with self._not_listening():
-            out = super().cond(pred, on_true, on_false, *operands)
+            out = super().cond(pred, on_true, on_false, *operands, rare=rare)
         on_false(*operands)
         on_true(*operands)
         return out

@@ -248,9 +248,12 @@ class Oracles:
         """
         return self.bk.repeat(self.ledger, n, body, val)
 
-    def cond(self, pred, on_true, on_false, *operands):
-        """Return ``on_true(*operands)`` if pred else ``on_false(*operands)``, counting the branch taken."""
-        return self.bk.cond(self.ledger, pred, on_true, on_false, operands)
+    def cond(self, pred, on_true, on_false, *operands, rare=False):
+        """Return ``on_true(*operands)`` if pred else ``on_false(*operands)``, counting the branch taken.
+
+        Where pred is ``rare``, a compiled program may compute ``on_false`` in any case.
+        """
+        return self.bk.cond(self.ledger, pred, on_true, on_false, operands, rare)
 
     def map_blocks(self, level, function):
         """Return ``function(i)`` for every block id of a level, stacked along a new first axis (one full pass)."""

@@ -130,7 +130,8 @@ def test_full_batches_cost_all_samples(backend):
     )
 
 
-def test_control_flow_counts_what_ran(backend):
+@pytest.mark.parametrize("rare", [False, True])
+def test_control_flow_counts_what_ran(backend, rare):
 
     class Branching(BilevelSolver):
         name = "Branching"
@@ -150,6 +151,7 @@ def test_control_flow_counts_what_ran(backend):
                 lambda v: oracles.hvp(z, s.x, v, "full"),
                 lambda v: v + oracles.grad_outer(z, s.x, 0)[0],
                 s.v,
+                rare=rare,
             )
             return s._replace(z=z, v=v, t=s.t + 1)
 

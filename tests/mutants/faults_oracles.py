@@ -77,6 +77,11 @@ FAULTS = (
         "return (on_false(*operands), on_true(*operands))[int(pred)]", CONTROL_FLOW,
     ),
     Fault(
+        "oracles.rare_branch_never_taken", JAX,
+        "out, spent = lax.cond(pred,", "out, spent = lax.cond(pred & (not rare),",
+        "tests/contract/test_ledger.py -k 'control_flow and jax'",
+    ),
+    Fault(
         "oracles.map_sign", DIFFERENTIATE,
         "residual = lambda z, x: z - phi(z, x)", "residual = lambda z, x: z + phi(z, x)", MAPS,
     ),

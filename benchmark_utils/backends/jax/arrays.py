@@ -218,9 +218,13 @@ class JaxBackend:
         ledger.add(traced.by_name(totals))
         return val
 
-    def cond(self, ledger, pred, on_true, on_false, operands):
+    def cond(self, ledger, pred, on_true, on_false, operands, rare):
         """Branch with exact counts; see `Oracles.cond`."""
-        out, spent = lax.cond(pred, _counted(ledger, on_true), _counted(ledger, on_false), *operands)
+        usual = _counted(ledger, on_false)
+        if rare:  # outside of the branch it is fused with what comes after: a tenth of an iteration of SRBA
+            found = usual(*operands)
+            usual = lambda *operands: found
+        out, spent = lax.cond(pred, _counted(ledger, on_true), usual, *operands)
         ledger.add(spent)
         return out
 

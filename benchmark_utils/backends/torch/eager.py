@@ -208,7 +208,7 @@ class TorchBackend:
             val = body(k, val)
         return val
 
-    def cond(self, ledger, pred, on_true, on_false, operands):
+    def cond(self, ledger, pred, on_true, on_false, operands, rare):
         """Branch with exact counts; see `Oracles.cond`."""
         return on_true(*operands) if pred else on_false(*operands)
 
