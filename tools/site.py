@@ -23,7 +23,7 @@ from benchopt.results import read_results
 
 from benchmark_utils.files.whole import write_whole
 from benchmark_utils.statistics.labels import short_names
-from benchmark_utils.statistics.overall import field, where_known
+from benchmark_utils.statistics.overall import field, where_known, widest
 from tools import dashboard, site_cards, site_figures, site_tables, summary, web_libraries, write_utf8
 from tools.figures import file_name
 
@@ -145,21 +145,23 @@ class Site:
 
     def write_index(self):
         """Write the overall picture."""
-        compared, names = field(self.df), short_names(self.df)
-        tables = site_tables.overall_tables(self.df)
+        df = widest(self.df)
+        compared, names, tables = field(df), short_names(df), site_tables.overall_tables(df)
         best = list(compared.solvers)
         if tables and tables[0].rows:
             full = {short: name for name, short in names.items()}
             first = next(t for t in tables if t.key == site_tables.informative(tables))
             best = [full[row[0]] for row in first.rows] or best
-        known = set(where_known(self.df, "objective_h_gap").dataset_name)
+        known = set(where_known(df, "objective_h_gap").dataset_name)
+        shared = set(zip(df.dataset_name, df.objective_name, strict=True))
+        shared = [result for result in self.results if (result.dataset, result.objective) in shared]
         self.write(
             "index.html", "index.html", "Overview", results=self.results, tables=[t for t in tables if t.rows],
-            first=site_tables.informative(tables), profile=site_figures.profiles(self.df, self.style, best),
-            compared=[names[name] for name in compared.solvers], cases=compared.cases,
+            first=site_tables.informative(tables), profile=site_figures.profiles(df, self.style, best),
+            compared=[names[name] for name in compared.solvers], cases=compared.cases, shared=shared,
             left_out=[(names[name], n) for name, n in compared.left_out.items()],
             targets=", ".join(f"{target:g}" for target in site_figures.TARGETS),
-            unknown=list(dict.fromkeys(r.title for r in self.results if known and r.dataset not in known)),
+            unknown=list(dict.fromkeys(r.title for r in shared if known and r.dataset not in known)),
             n_solver_cards=len(self.solvers), n_problem_cards=len(self.problems),
         )  # fmt: skip
 

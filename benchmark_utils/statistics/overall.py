@@ -25,6 +25,24 @@ def where_known(df, metric):
     return df[np.isfinite(df[metric]).groupby([df.dataset_name, df.objective_name]).transform("any")]
 
 
+def widest(df):
+    """Return the rows of the problems (data set and rules) that make the widest comparison.
+
+    All of them where two solver configurations ran on all. Else those of one configuration, two problems or more, on
+    which another one ran as well, so that configurations times problems are the most: the results of several papers
+    share few configurations, and nothing else can be ranked over several problems.
+    """
+    at = ["dataset_name", "objective_name"]
+    ran = {name: frozenset(zip(*map(own.get, at), strict=True)) for name, own in df.groupby("solver_name", sort=False)}
+    n_on = lambda problems: sum(problems <= own for own in ran.values())
+    everywhere = frozenset().union(*ran.values())
+    offered = [problems for problems in set(ran.values()) if len(problems) > 1 and n_on(problems) > 1]
+    if n_on(everywhere) > 1 or not offered:
+        return df
+    most = max(offered, key=lambda problems: (n_on(problems) * len(problems), len(problems), sorted(problems)))
+    return df[[problem in most for problem in zip(*map(df.get, at), strict=True)]]
+
+
 def field(df):
     """Return the `Field` of results: solvers are compared on all cases or not at all."""
     runs = runs_to_target(df, TARGETS[0])

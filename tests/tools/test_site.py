@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark_utils.statistics.overall import field, overall, where_known
+from benchmark_utils.statistics.overall import field, overall, where_known, widest
 from made_up_results import FIELD, SITE_SOLVERS, of_a_site, results
 from tools import dashboard, site, site_cards, site_figures, site_tables
 
@@ -135,6 +135,18 @@ def test_solvers_that_lack_a_problem_are_left_out_and_counted():
     alone = of_a_site().query("dataset_name.str.startswith('breast') == (solver_name == @SITE_SOLVERS[0])")
     assert field(alone).solvers == []
     assert overall(alone, 1e-3).empty
+
+
+def test_the_overall_picture_is_of_the_problems_that_most_configurations_share():
+    """A, B and C on d and e, D and E on f and g, D on h too: three times two is more than two times two."""
+    other = {(problem, solver, 0): [(1.0, 0), (1e-3, 5)] for problem in "fg" for solver in "DE"}
+    df = results(FIELD | other | {("h", "D", 0): [(1.0, 0)]})
+    assert set(widest(df).dataset_name) == {"d", "e"}
+    assert widest(results(FIELD | {("e", "F", 0): [(1.0, 0)]})).dataset_name.nunique() == 2  # A, B and C ran on all
+    more = {(problem, "F", 0): [(1.0, 0)] for problem in "def"}
+    assert set(widest(results(FIELD | more)).dataset_name) == {"d", "e"}
+    alone = results({(problem, solver, 0): [(1.0, 0)] for problem, solver in ("dA", "eB", "fA")})
+    assert widest(alone) is alone
 
 
 def test_problems_where_a_metric_is_not_known_are_left_out_of_it():
