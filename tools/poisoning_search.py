@@ -2,11 +2,11 @@
 
     python -m tools.poisoning_search draw 6 > configs/papers/poisoning_table_3_search.yml
     python -m tools.poisoning_search draw 6 outer_batch_size=90
-    python -m tools.poisoning_search rank outputs/poisoning_table_3_search.parquet [k]
+    python -m tools.poisoning_search rank outputs/reference/poisoning_table_3_search*.parquet [k]
 
 ``draw`` writes a run configuration: so many configurations of each of the six methods, log-uniform in the published
 ranges, each from a stream of its own, so that more of them begin with the same. ``rank`` orders the last rows of each
-method by validation accuracy after training anew, as published, and prints the best one and mean and standard
+method, of all files given, by validation accuracy after training anew, as published, and prints the best one and mean and standard
 deviation of the best k (3). The paper draws 200 and takes the best 10.
 """
 
@@ -152,7 +152,8 @@ def main(arguments):
     if arguments[0] == "draw":
         print(draw(int(arguments[1]), **options), end="")
     else:
-        table = rank(read_results(arguments[1]), *map(int, arguments[2:3]))
+        k = [int(a) for a in arguments[1:] if a.isdigit()]
+        table = rank(pd.concat([read_results(a) for a in arguments[1:] if not a.isdigit()]), *k[:1])
         print(table.to_string(float_format="{:.2f}".format))
 
 
