@@ -6,8 +6,8 @@
 
 ``draw`` writes a run configuration: so many configurations of each of the six methods, log-uniform in the published
 ranges, each from a stream of its own, so that more of them begin with the same. ``rank`` orders the last rows of each
-method, of all files given, by validation accuracy after training anew, as published, and prints the best one and mean and standard
-deviation of the best k (3). The paper draws 200 and takes the best 10.
+method, of all files given, by validation accuracy after training anew, as published, and prints the best one and mean
+and standard deviation of the best k (3). The paper draws 200 and takes the best 10.
 """
 
 import sys
