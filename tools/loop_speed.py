@@ -49,6 +49,7 @@ TABLE = (
     ("StocBiO", "jax", {"n_neumann_steps": Q}, 1 << 14, 7.0),
     ("F2SA", "jax", {}, 1 << 13, 9.0),
     ("MRBO", "jax", {"n_neumann_steps": Q}, 1 << 14, 7.5),
+    ("SRBA", "jax", {"period": 1107}, 1 << 14, 1.7),  # a full pass in an epoch
     ("SOBA", "torch", {}, 1 << 9, math.inf),
     ("SOBA", "torch-compiled", {}, 1 << 15, math.inf),
 )
