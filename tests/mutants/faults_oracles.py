@@ -44,9 +44,9 @@ FAULTS = (
         '"inner", ("hvp",), z, x, v,', '"inner", ("hvp",), 0 * z, x, v,',
         "tests/contract/test_stable.py -k 'weighted_multinomial and torch'",
     ),
-    Fault("oracles.ragged_count", ORACLES, "part.last_size != n", "False", CONTROL_FLOW),
+    Fault("oracles.ragged_count", BLOCKS, "part.last_size != n", "False", CONTROL_FLOW),
     Fault(
-        "oracles.full_weights", ORACLES,
+        "oracles.full_weights", BLOCKS,
         "blocks.weights.reshape((-1,)) / part.n_blocks", "blocks.weights.reshape((-1,))", AVERAGE,
     ),
     Fault(

@@ -90,7 +90,7 @@ FAULTS = (
     ),
     solver("vrbo.direction_not_the_one_used", "d_x=u_x,", "d_x=v_x,", DIRECTIONS + "vrbo"),
     solver("ma_soba.direction_not_the_one_used", "d_x=s.h,", "d_x=D_x,", DIRECTIONS + "ma_soba"),
-    solver("spaba.never_exact", "draws.full == 1, exact", "draws.full == 2, exact"),
+    solver("spaba.never_exact", "(draws.full == 1)", "(draws.full == 2)"),
     solver("srba.old_point_is_two_steps_back", "v_old=s.v, x_old=s.x", "v_old=s.v, x_old=s.x_old"),
     solver("hozog.slope_over_twice_the_step", "- value) / mu", "- value) / (2 * mu)"),
     solver(
