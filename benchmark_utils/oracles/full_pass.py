@@ -1,7 +1,7 @@
 """A full pass block by block, where rows are kept by columns: each stays in the cache for all that is asked of it.
 
 The quantities of all rows are the means over the blocks. Ninety thousand rows of 22 features (IJCNN1's outer level)
-take a quarter of the time of one product with all of them, and every sum is short, as those of mini-batches are.
+take a quarter of the time of one pass over all of them at once, and every sum is short, as those of mini-batches are.
 """
 
 from benchmark_utils.problem.variables import ByColumns
