@@ -43,12 +43,15 @@ class Dataset(NumericParameters, BaseDataset):
         The first so many of the training images are tasks.
     seed : int
         Seed of the order in which the images are cut into blocks.
+    rows_per_octave : float
+        Rows recorded for each doubling of the iterations, at most 16. A row of all images takes ten to twenty seconds
+        of one core.
     """
 
     name = "mnist_equilibrium"
     parameters = {
         "states": [200], "norm": [0.5], "clamp": [1.0], "scale": [0.01], "warm": [True],
-        "n_images": [TRAIN], "seed": [0],
+        "n_images": [TRAIN], "seed": [0], "rows_per_octave": [1.0],
     }  # fmt: skip
     test_parameters = {"n_images": [300], "states": [6]}
     requirements = ["numpy", "scikit-learn", "filelock", "tqdm"]
@@ -62,6 +65,7 @@ class Dataset(NumericParameters, BaseDataset):
             why_bad(self.states, self.norm, self.scale, self.warm, self.seed)
             or number("clamp", self.clamp, above=0)
             or number("n_images", self.n_images, least=1, most=TRAIN, whole=True)
+            or number("rows_per_octave", self.rows_per_octave, above=0, most=16)
         )
         if reason is not None:
             return dict(problem=None, reason=reason)
@@ -83,7 +87,7 @@ class Dataset(NumericParameters, BaseDataset):
         )
         problem = equilibrium(
             "mnist_equilibrium", train, test, states=self.states, norm=self.norm, scale=self.scale, warm=self.warm,
-            clamp=self.clamp, card=card, data_seed=self.seed, checkpoints_per_octave=1.0,
+            clamp=self.clamp, card=card, data_seed=self.seed, checkpoints_per_octave=float(self.rows_per_octave),
             tolerance=TOLERANCE, compares_directions=False,
         )  # fmt: skip
         return dict(problem=problem)

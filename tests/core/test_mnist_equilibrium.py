@@ -210,7 +210,15 @@ def test_rows_of_a_run_cost_one_solution_each(monkeypatch):
 # ------------------------------------------------------------------------------- parameters
 @pytest.mark.parametrize(
     ("parameter", "value"),
-    [("n_images", 0), ("n_images", 60001), ("clamp", 0.0), ("clamp", "one"), ("states", 0), ("norm", 1.0)],
+    [
+        ("n_images", 0),
+        ("n_images", 60001),
+        ("clamp", 0.0),
+        ("clamp", "one"),
+        ("states", 0),
+        ("norm", 1.0),
+        ("rows_per_octave", 0),
+    ],
 )
 def test_a_wrong_parameter_gets_a_sentence(parameter, value):
     out = helpers.dataset_module("mnist_equilibrium").Dataset.get_instance(**{parameter: value}).get_data()
