@@ -44,8 +44,8 @@ class Dataset(NumericParameters, BaseDataset):
     seed : int
         Seed of the order in which the images are cut into blocks.
     rows_per_octave : float
-        Rows recorded for each doubling of the iterations, at most 16. A row of all images takes ten to twenty seconds
-        of one core.
+        Rows recorded for each doubling of the iterations, at most 16. A row of all images takes 19 to 30 seconds
+        with both of two cores at work.
     """
 
     name = "mnist_equilibrium"
