@@ -1,5 +1,6 @@
 """The equilibrium model of MNIST: exact solutions, the feasible set, blocks of tasks, on made-up images."""
 
+import itertools
 import time
 
 import numpy as np
@@ -217,13 +218,22 @@ def test_rows_of_a_run_cost_one_solution_each(monkeypatch):
         ("clamp", "one"),
         ("states", 0),
         ("norm", 1.0),
-        ("rows_per_octave", 0),
+        ("rows_per_octave", 1e-4),
     ],
 )
 def test_a_wrong_parameter_gets_a_sentence(parameter, value):
     out = helpers.dataset_module("mnist_equilibrium").Dataset.get_instance(**{parameter: value}).get_data()
     assert out["problem"] is None
     assert out["reason"].startswith(f"{parameter} is {value!r}")
+
+
+@pytest.mark.parametrize(
+    ("asked", "counts"),
+    [({}, [1, 2, 4, 8, 16]), ({"rows_per_octave": 3}, [1, 2, 3, 4, 5, 6]), ({"rows_per_octave": 0.1}, [1, 1024])],
+)
+def test_rows_are_recorded_as_often_as_asked_for(monkeypatch, asked, counts):
+    planned = run_loop.checkpoints(build(monkeypatch, **asked).checkpoints_per_octave)
+    assert list(itertools.islice(planned, len(counts))) == counts
 
 
 @pytest.mark.slow
