@@ -2,10 +2,12 @@
 
     python -m tools.poisoning_search draw 6 > configs/papers/poisoning_table_3_search.yml
     python -m tools.poisoning_search draw 6 outer_batch_size=90
+    python -m tools.poisoning_search draw 8 after=6    # the next eight, in turn of the methods
     python -m tools.poisoning_search rank outputs/reference/poisoning_table_3_search*.parquet [k]
 
 ``draw`` writes a run configuration: so many configurations of each of the six methods, log-uniform in the published
-ranges, each from a stream of its own, so that more of them begin with the same. ``rank`` orders the last rows of each
+ranges, each from a stream of its own, so that more of them begin with the same; ``after`` leaves out those that ran
+before, and the methods take turns then, so that a search that is cut short has as many of each. ``rank`` orders the last rows of each
 method, of all files given, by validation accuracy after training anew, as published, and prints the best one and mean
 and standard deviation of the best k (3). The paper draws 200 and takes the best 10.
 """
@@ -84,26 +86,28 @@ METHODS = {
 }
 
 
-def configurations(method, n, outer_batch_size="full"):
-    """Return ``n`` solvers as `benchopt run -s` takes them."""
+def configurations(method, n, outer_batch_size="full", after=0):
+    """Return ``n`` solvers as `benchopt run -s` takes them, those that come after the first ``after``."""
     rng, out = np.random.default_rng([SEED, list(METHODS).index(method)]), []
-    for _ in range(n):
+    for _ in range(after + n):
         own, step, outer_step = METHODS[method](rng)
         common = {"backend": "jax", "batch_size": BATCH, "outer_batch_size": outer_batch_size}
         steps = {"step_size": step, "outer_ratio": float(f"{step / outer_step:.3g}")}
         values = ",".join(f"{name}={value}" for name, value in (common | own | steps).items())
         out.append(f"{method}[{values}]")
-    return out
+    return out[after:]
 
 
-def draw(n, outer_batch_size="full"):
-    """Return the text of a run configuration with ``n`` configurations of each method."""
-    sampled = "" if outer_batch_size == "full" else f"outer_batch_size={outer_batch_size}"
-    lines = [HEADER.format(arguments=f"{n} {sampled}".strip()).rstrip(), "objective:"]
+def draw(n, outer_batch_size="full", after=0):
+    """Return the text of a run configuration with ``n`` configurations of each method, after the first ``after``."""
+    n, after = int(n), int(after)
+    sampled = "" if outer_batch_size == "full" else f" outer_batch_size={outer_batch_size}"
+    later = f" after={after}" if after else ""
+    lines = [HEADER.format(arguments=f"{n}{sampled}{later}").rstrip(), "objective:"]
     lines += [f'  - "Bilevel[max_seconds=600.0,max_samples={BUDGET}]"', "dataset:", f'  - "{DATA_SET}"', "solver:"]
-    for method in METHODS:
-        lines += [f'  - "{solver}"' for solver in configurations(method, n, outer_batch_size)]
-    name = "poisoning_table_3_search" + ("_sampled" if sampled else "")
+    drawn = [configurations(method, n, outer_batch_size, after) for method in METHODS]
+    lines += [f'  - "{solver}"' for group in (zip(*drawn, strict=True) if after else drawn) for solver in group]
+    name = "poisoning_table_3_search" + ("_sampled" if sampled else "") + (f"_{after + 1}_{after + n}" if after else "")
     lines += ["n-repetitions: 1", "max-runs: 1000", "timeout: 3000", "seed: 0", f"output: {name}"]
     return "\n".join(lines) + "\n"
 
@@ -150,7 +154,7 @@ def main(arguments):
         raise SystemExit(__doc__)
     options = dict(a.split("=", 1) for a in arguments[2:] if "=" in a)
     if arguments[0] == "draw":
-        print(draw(int(arguments[1]), **options), end="")
+        print(draw(arguments[1], **options), end="")
     else:
         k = [int(a) for a in arguments[1:] if a.isdigit()]
         table = rank(pd.concat([read_results(a) for a in arguments[1:] if not a.isdigit()]), *k[:1])
