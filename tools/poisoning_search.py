@@ -6,10 +6,10 @@
     python -m tools.poisoning_search rank outputs/reference/poisoning_table_3_search*.parquet [k]
 
 ``draw`` writes a run configuration: so many configurations of each of the six methods, log-uniform in the published
-ranges, each from a stream of its own, so that more of them begin with the same; ``after`` leaves out those that ran
-before, and the methods take turns then, so that a search that is cut short has as many of each. ``rank`` orders the last rows of each
-method, of all files given, by validation accuracy after training anew, as published, and prints the best one and mean
-and standard deviation of the best k (3). The paper draws 200 and takes the best 10.
+ranges, each from a stream of its own, so that more of them begin with the same. ``after`` leaves out those that ran
+before; the methods take turns then, so that a search that is cut short has as many of each. ``rank`` orders the last
+rows of each method, of all files given, by validation accuracy after training anew, as published, and prints the best
+one and mean and standard deviation of the best k (3). The paper draws 200 and takes the best 10.
 """
 
 import sys

@@ -18,6 +18,10 @@ from pathlib import Path
 #: Least space, in bytes, on the disk of the result files for a run to begin.
 LEAST_FREE = 16 * 2**20
 
+#: Most bytes of one group of rows of a result file: a column of one cannot hold 2**31 (40 last points of 7 million
+#: numbers do).
+GROUP_BYTES = 2**30
+
 #: Options of `benchopt run` that collecting must not have; True where a value follows.
 NOT_COLLECTED = {"-j": True, "--n-jobs": True, "--parallel-config": True, "--pdb": False, "--profile": False}
 
@@ -25,7 +29,7 @@ NOT_COLLECTED = {"-j": True, "--n-jobs": True, "--parallel-config": True, "--pdb
 def command():
     """Return the arguments of the `benchopt run` that this process is, or None: in workers, tests and scripts."""
     program, *arguments = sys.argv or [""]
-    is_run = "benchopt" in program and arguments[:1] == ["run"] and "--collect" not in arguments
+    is_run = "benchopt" in program and arguments[:1] == ["run"]
     return arguments if is_run and multiprocessing.current_process().name == "MainProcess" else None
 
 
@@ -46,7 +50,8 @@ def collecting(arguments):
             continue
         if name in ("-f", "--force-solver"):
             argument = f"--solver={value}" if given else "-s"
-        out.append(argument)
+        if argument != "--collect":
+            out.append(argument)
     return [*out, "--collect"]
 
 
@@ -123,7 +128,7 @@ class WholeFiles:
         path.parent.mkdir(parents=True, exist_ok=True)  # it may have been deleted since the run began
         beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            self._parquet.write_table(table, beside, **options)
+            self._parquet.write_table(table, beside, **{"row_group_size": rows_of_group(table)} | options)
             self._rename(beside, path)
         finally:
             beside.unlink(missing_ok=True)
@@ -144,6 +149,17 @@ class WholeFiles:
                 print(f"Another run has written {path}; these results are in {name}.", file=sys.stderr)
             return
         os.replace(beside, name)
+
+
+def rows_of_group(table):
+    """Return how many rows of a table go into one group of its file, None where all may."""
+    if table.nbytes <= GROUP_BYTES:
+        return None
+    from pyarrow import compute, types
+
+    binary = [column for column in table.columns if types.is_large_binary(column.type)]
+    most = max((compute.max(compute.binary_length(column)).as_py() or 0 for column in binary), default=0)
+    return max(1, GROUP_BYTES // most) if most else None
 
 
 def keep_files_whole():
@@ -201,10 +217,12 @@ def watch(folder=None):
     arguments = command()
     if arguments is None or isinstance(sys.excepthook, Failed):
         return
+    keep_files_whole()
+    if "--collect" in arguments:  # it writes a file, and runs nothing that could be stopped
+        return
     reason = why_not_writable(folder) if folder is not None else None
     if reason is not None:
         raise SystemExit(f"\n{reason}")
-    keep_files_whole()
     sys.excepthook = Failed(arguments, sys.excepthook)
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
@@ -25,6 +26,7 @@ RUN = ["run", ".", "-d", "simulated", "-s", "SOBA"]
         (["--n-jobs=2"], []),
         (["--parallel-config", "dask.yml", "-r", "3"], ["-r", "3"]),
         (["-f", "AmIGO"], ["-s", "AmIGO"]),
+        (["--collect"], []),
         (["--force-solver=AmIGO", "--output", "a"], ["--solver=AmIGO", "--output", "a"]),
     ],
 )
@@ -42,7 +44,7 @@ def test_only_the_process_that_is_a_benchopt_run_is_guarded(monkeypatch):
         (["/bin/benchopt", *RUN], RUN),
         (["/lib/benchopt/__main__.py", *RUN], RUN),
         (["/bin/benchopt", "plot", "."], None),
-        (["/bin/benchopt", *RUN, "--collect"], None),
+        (["/bin/benchopt", *RUN, "--collect"], [*RUN, "--collect"]),
         (["/bin/pytest", "run"], None),
     ):
         monkeypatch.setattr(sys, "argv", argv)
@@ -137,6 +139,18 @@ def test_two_runs_that_save_at_once_under_one_name_keep_both_files(monkeypatch, 
     assert "a_2.parquet" in capsys.readouterr().err
 
 
+def test_results_whose_last_points_fill_more_than_one_group_of_rows_are_read_back_as_they_were(monkeypatch, tmp_path):
+    use(monkeypatch)
+    monkeypatch.setattr(guard, "GROUP_BYTES", 4000)
+    points = [None if k % 2 else {"x": np.full(100, float(k))} for k in range(20)]  # some 900 bytes each
+    path = save_results(pd.DataFrame({"final_results": points, "run_date": "today"}), tmp_path / "a.parquet")
+    assert 4 <= pyarrow.parquet.ParquetFile(path).num_row_groups <= 10
+    found = list(read_results(path)["final_results"])
+    assert [None if point is None else point["x"].tolist() for point in found] == [
+        None if point is None else point["x"].tolist() for point in points
+    ]
+
+
 # ---------------------------------------------------------------------- signals
 CHILD = """
 import signal, sys, time
@@ -174,6 +188,13 @@ def test_a_stopped_run_says_how_to_collect_and_stops_as_ctrl_c_does(number):
     assert status in (1, -signal.SIGINT), "Python ends in one of these ways after a KeyboardInterrupt"
     assert errors.count("benchopt run . -s SOBA --collect") == 1
     assert number.name in errors
+
+
+def test_collecting_writes_through_the_guard_and_says_nothing_when_it_is_stopped():
+    code = "from benchopt.results import parquet; print(type(parquet.pq).__name__, sys.excepthook.__class__.__name__)"
+    child = CHILD.format(code).replace('"-j", "2"', '"--collect"')
+    run = subprocess.run([sys.executable, "-c", child], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+    assert run.stdout.split() == ["WholeFiles", "builtin_function_or_method"]
 
 
 def test_a_run_that_fails_says_how_to_collect_below_the_traceback():

@@ -123,6 +123,9 @@ FAULTS = (
         "guard.forced_stay_forced", GUARD, 'if name in ("-f", "--force-solver"):', "if False:",
         GUARDED + "collected_by",
     ),
+    Fault("guard.one_group", GUARD, "// most) if most else", "// most) if False else", GUARDED + "read_back"),
+    Fault("guard.collects_alone", GUARD, 'or isinstance(sys.excepthook, Failed)', 'or "--collect" in arguments',
+        GUARDED + "collecting_writes"),
     Fault("guard.workers_too", GUARD, ' == "MainProcess" else None', " else None", GUARDED + "only_the_process"),
     Fault(
         "run.status_lost", RUN, "launched.n_done, status,", 'launched.n_done, "running",',
