@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from benchopt.benchmark import Benchmark
 from benchopt.plotting.generate_html import plot_benchmark_html
-from benchopt.results import read_results
 from benchopt.results.parquet import to_parquet
 
 from benchmark_utils.files.whole import replacing
 from benchmark_utils.statistics.comparison import TARGETS, leaderboard, readable
+from benchmark_utils.statistics.final import read_rows
 from benchmark_utils.statistics.labels import short_names
 from benchmark_utils.statistics.targets import COSTS, METRICS, offered
 from tools import figures, reference, write_utf8
@@ -212,7 +212,7 @@ def compare(reference_path, known, solver, target=None, result=None):
         Results of the solver; it is run where left out.
     """
     for path in [result] if result else run(known, solver):
-        new = comparable(known, runs_of(solver, read_results(path), path))
+        new = comparable(known, runs_of(solver, read_rows(path), path))
         sentence = why_no_seconds(known, new)
         df = merged([reference_path, path], known, new, seconds=sentence is None)
         show(df, f"compare_{reference_path.stem}_{path.stem}", new, known, sentence, target)

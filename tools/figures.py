@@ -14,10 +14,10 @@ from pathlib import Path
 import matplotlib.figure
 import numpy as np
 from benchopt.benchmark import Benchmark
-from benchopt.results import read_results
 
 from benchmark_utils.files.whole import replacing
 from benchmark_utils.statistics.curves import AXES
+from benchmark_utils.statistics.final import read_rows
 from benchmark_utils.statistics.labels import short_names
 from benchmark_utils.statistics.styles import colour
 from tools import write_utf8
@@ -161,7 +161,7 @@ def main(arguments=None):
     chosen = parser.parse_args(arguments)
     path = chosen.file or newest()
     for figure in write(
-        read_results(path), chosen.folder, path.stem, chosen.metric, chosen.x_axis, chosen.format
+        read_rows(path), chosen.folder, path.stem, chosen.metric, chosen.x_axis, chosen.format
     ):  # fmt: skip
         print(figure)
 

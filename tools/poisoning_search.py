@@ -16,8 +16,8 @@ import sys
 
 import numpy as np
 import pandas as pd
-from benchopt.results import read_results
 
+from benchmark_utils.statistics.final import read_rows
 from tools import write_utf8
 
 SEED, BATCH, BUDGET = 2, 90, 2e6
@@ -157,7 +157,7 @@ def main(arguments):
         print(draw(arguments[1], **options), end="")
     else:
         k = [int(a) for a in arguments[1:] if a.isdigit()]
-        table = rank(pd.concat([read_results(a) for a in arguments[1:] if not a.isdigit()]), *k[:1])
+        table = rank(pd.concat([read_rows(a) for a in arguments[1:] if not a.isdigit()]), *k[:1])
         print(table.to_string(float_format="{:.2f}".format))
 
 

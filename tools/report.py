@@ -9,9 +9,8 @@ of `tools.tables`, in samples. Formats are pdf, svg and png.
 import argparse
 from pathlib import Path
 
-from benchopt.results import read_results
-
 from benchmark_utils.statistics.curves import axes
+from benchmark_utils.statistics.final import read_rows
 from tools import figures, tables, write_utf8
 from tools.summary import OUTPUTS, newest
 
@@ -47,7 +46,7 @@ def main(arguments=None):
     parser.add_argument("--folder", type=Path, default=OUTPUTS / "report")
     chosen = parser.parse_args(arguments)
     path = chosen.file or newest()
-    for written in write(read_results(path), chosen.folder, path.stem, chosen.format, chosen.target):
+    for written in write(read_rows(path), chosen.folder, path.stem, chosen.format, chosen.target):
         print(written)
 
 

@@ -19,9 +19,9 @@ import pandas as pd
 import yaml
 from benchopt.benchmark import Benchmark
 from benchopt.plotting.generate_html import plot_benchmark_html
-from benchopt.results import read_results
 
 from benchmark_utils.files.whole import write_whole
+from benchmark_utils.statistics.final import read_rows
 from benchmark_utils.statistics.labels import short_names
 from benchmark_utils.statistics.overall import field, where_known, widest
 from tools import dashboard, site_cards, site_figures, site_tables, summary, web_libraries, write_utf8
@@ -238,7 +238,7 @@ class Site:
                 shutil.copyfile(file, copy)
             plot_benchmark_html(files, benchmark, config=config, display=False, html_home=folder / "index.html")
         for file, copy in zip(self.files, files, strict=True):
-            df, data = read(file), f"outputs/{benchmark.name}_{copy.name}"
+            df, data = read_rows(file), f"outputs/{benchmark.name}_{copy.name}"
             rows.append({
                 "name": file.name, "page": f"{benchmark.name}_{Path(data).stem}.html", "date": dates(df), "data": data,
                 "problems": df.dataset_name.nunique(), "solvers": df.solver_name.nunique(),
@@ -246,11 +246,6 @@ class Site:
         dashboard.localise(folder)
         runs_page = f"{benchmark.name}.html"
         self.write("dashboards/index.html", "dashboards.html", "Dashboards", files=rows, runs_page=runs_page)
-
-
-def read(file):
-    """Return a result file without the last iterates."""
-    return read_results(file).drop(columns="final_results", errors="ignore")
 
 
 def dates(df):
@@ -268,7 +263,7 @@ def build(files, folder):
         If there are no results, or the folder holds something else.
     """
     files = chosen_files(files)
-    df = pd.concat([read(file) for file in files], ignore_index=True)
+    df = pd.concat([read_rows(file) for file in files], ignore_index=True)
     empty_folder(folder)
     site = Site(df, files, folder)
     for part in ("assets", "dashboards", "index", "results", "cards", "documents"):

@@ -8,8 +8,7 @@ One row for each data set, rules and solver configuration; only repetitions are 
 import sys
 from pathlib import Path
 
-from benchopt.results import read_results
-
+from benchmark_utils.statistics.final import read_rows
 from benchmark_utils.statistics.table import as_text, summary
 from tools import write_utf8
 
@@ -33,7 +32,7 @@ def newest():
 def main(path=None):
     """Print the summary of a result file."""
     path = Path(path) if path else newest()
-    df = read_results(path)
+    df = read_rows(path)
     table = as_text(summary(df))
     print(f"\nSquared stationarity ‖grad h‖² (start, best, last), h and h − h* at the end; medians ({path.name})")
     if df.objective_name.nunique() == 1:

@@ -10,10 +10,9 @@ import argparse
 import re
 from pathlib import Path
 
-from benchopt.results import read_results
-
 from benchmark_utils.files.whole import write_whole
 from benchmark_utils.statistics.comparison import leaderboard, readable
+from benchmark_utils.statistics.final import read_rows
 from benchmark_utils.statistics.labels import short_names
 from benchmark_utils.statistics.targets import COSTS
 from tools import write_utf8
@@ -90,7 +89,7 @@ def main(arguments=None):
     parser.add_argument("--folder", type=Path, default=OUTPUTS / "tables")
     chosen = parser.parse_args(arguments)
     path = chosen.file or newest()
-    for table in write(read_results(path), chosen.folder, path.stem, chosen.target, chosen.metric, chosen.cost):
+    for table in write(read_rows(path), chosen.folder, path.stem, chosen.target, chosen.metric, chosen.cost):
         print(table)
 
 

@@ -1,11 +1,36 @@
-"""The last iterates and the environment record of each run of a result file."""
+"""A result file: its rows, and the last iterates and the environment record of each run."""
 
 import json
+from pathlib import Path
 
+import pandas as pd
+import pyarrow.parquet
 from benchopt.results import read_results
+
+#: Column of the last iterates and the environment record, in the last row of each run.
+LAST = "final_results"
 
 #: What names a run.
 RUN = ["dataset_name", "objective_name", "solver_name", "idx_rep"]
+
+
+def read_rows(path):
+    """Return the rows of a result file without last iterates, which are not read: gigabytes where x is long.
+
+    Parameters
+    ----------
+    path : Path or str
+        A result file, .parquet or .csv.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As benchopt's ``read_results`` returns it, less ``final_results``.
+    """
+    path = Path(path)
+    if path.suffix != ".parquet" or LAST not in (names := pyarrow.parquet.read_schema(path).names):
+        return read_results(path).drop(columns=LAST, errors="ignore")
+    return pd.read_parquet(path, columns=[name for name in names if name != LAST])
 
 
 def final_results(path):

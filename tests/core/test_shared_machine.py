@@ -104,3 +104,17 @@ def test_final_results_are_read_into_one_row_a_run(tmp_path):
     assert list(out.idx_rep) == [0, 1]
     assert out.z[1].tolist() == [0, 1, 2]
     assert out.environment[0] == {"seed": 5}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_rows_are_read_without_last_points_and_are_else_as_benchopt_reads_them(tmp_path, monkeypatch, suffix):
+    from benchopt.results import read_results, save_results
+
+    from benchmark_utils.statistics import final
+
+    frame = pd.DataFrame({"solver_name": ["S", "S"], "objective_value": [2.0, 1.0], "time": [0.0, 0.5]})
+    path = save_results(frame.assign(final_results=[None, {"x": np.ones(3)}]), tmp_path / f"a.{suffix}")
+    expected = read_results(path).drop(columns="final_results")
+    if suffix == "parquet":
+        monkeypatch.setattr(final, "read_results", None)  # it would read them
+    pd.testing.assert_frame_equal(final.read_rows(path), expected)
