@@ -122,12 +122,12 @@ def rank(frame, k=3):
     k : int
         Configurations in the means; all that ended in finite numbers where there are fewer.
     """
-    last = frame.sort_values("stop_val").groupby("solver_name", as_index=False).last()
+    last = frame.sort_values("stop_val").drop_duplicates("solver_name", keep="last")  # NaN included
     last["method"] = last["solver_name"].str.split("[").str[0]
     rows = []
     for method, group in last.groupby("method"):
-        good = group[group["objective_diverged"] == 0].sort_values("objective_validation_error_retrained")
-        best = good[::-1]
+        finite = group[group["objective_diverged"] == 0].dropna(subset="objective_validation_error_retrained")
+        best = finite.sort_values("objective_validation_error_retrained", ascending=False)  # the strongest attack
         test, validation = (100 * (1 - best[f"objective_{s}_error_retrained"]) for s in ("test", "validation"))
         if not len(best):
             rows.append({"method": method, "runs": len(group), "finite": 0})
