@@ -50,6 +50,21 @@ def why_too_large(name, roles, view, partitions, itemsize):
     )
 
 
+def why_too_much_at_once(solver, view, partitions):
+    """Return a sentence if what one iteration keeps of its rows does not fit into half of the memory, else None."""
+    n = partitions["inner"].batch_size
+    each = solver.itemsize * view.inner.kept_numbers(view.rows["inner"])
+    need, have = n * each / 2**30, MEMORY_SHARE * psutil.virtual_memory().total / 2**30
+    if need <= have:
+        return None
+    fits = int(have * 2**30 / each)
+    advice = f"a batch_size of {fits:,} fits" if fits else "take a smaller network"
+    return (
+        f"{solver.name} passes {n:,} tasks through the network in one iteration and keeps some {need:,.1f} GiB of what "
+        f"its layers return, more than half of the memory ({have:.1f} GiB); {advice}."
+    )
+
+
 def why_too_many_draws(name, plan):
     """Return a sentence if the draws of one iteration (dict of role to `Draw`) take too much memory, else None."""
     largest = max(plan, key=lambda role: bytes_of(plan[role]), default=None)

@@ -93,6 +93,7 @@ class BackendSolver(NumericParameters, BaseSolver):
                 self.why_not(view, partitions)
                 or self._why_too_many_draws(view, partitions)
                 or why_not_offered(self, view)
+                or memory.why_too_much_at_once(self, view, partitions)
                 or self.program_class.why_too_large(self, view, rules, partitions)
             )
         except ValueError as error:  # the sentence of Partition.of

@@ -22,6 +22,9 @@ class TwoLayers:
     #: Whether `pulled_back` is there, so that a term on these features states all its derivatives.
     closed_form = True
 
+    #: Numbers that an image leaves behind for the derivative in x: as few as its pixels.
+    kept_numbers = 0
+
     def features(self, xp, x, rows):
         """Return the features of the images, shape (b, shots, features)."""
         return self._layers(xp, x, rows)[1]
@@ -93,6 +96,13 @@ class Convolutions:
     def n_features(self):
         """Number of features, the constant one included."""
         return (self.side >> self.blocks) ** 2 * self.filters + 1
+
+    @property
+    def kept_numbers(self):
+        """About how many numbers an image leaves behind for the derivative in x: four times what the convolutions
+        return (a step of SOBA keeps 1,257 MB for 10,000 images of 28 x 28 and 8 filters, under JAX).
+        """
+        return 4 * sum((self.side >> k) ** 2 * self.filters for k in range(self.blocks))
 
     def start(self, rng):
         """Return a flat x: kernels and intercepts uniform in ±1/sqrt(fan-in), scales 1 and shifts 0."""

@@ -40,6 +40,10 @@ class LastLayer(Term):
         """Features are kept where they are dear."""
         return not self.network.closed_form
 
+    def kept_numbers(self, rows):
+        """Return about how many numbers an iteration keeps for a task: what its images leave in the network."""
+        return rows["images"].shape[1] * self.network.kept_numbers
+
     def prepared(self, xp, x, rows):
         """Return the rows with their features, for the steps of z at this x."""
         return rows | {"features": self.network.features(xp, x, rows)}

@@ -71,6 +71,11 @@ class Term:
         """
         raise NotImplementedError(f"{type(self).__name__} states no closed forms")
 
+    def kept_numbers(self, rows):
+        """Return about how many numbers an iteration keeps for a row, besides the row itself; 0 where they are few."""
+        del rows
+        return 0
+
     def prepared(self, xp, x, rows):
         """Return the rows with what depends on them and x alone, for iterations in z at one x."""
         return rows

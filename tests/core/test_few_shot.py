@@ -9,6 +9,7 @@ import zipfile
 
 import jax
 import numpy as np
+import psutil
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
@@ -136,6 +137,21 @@ def test_a_table_that_does_not_fit_is_refused_with_its_size():
 
 
 # ---------------------------------------------------------------------- the evaluator
+def test_more_tasks_at_once_than_the_memory_bears_are_declined_with_how_many_fit(backend, monkeypatch):
+    problem, solvers = problem_of(SMALL), helpers.solver_classes()
+    each = 6 * 4 * (64 + 16) * 2 * 4  # images of a task, four times what two convolutions return, bytes
+    memory = psutil.virtual_memory()._replace(total=2 * 3.5 * each)
+    why = lambda name, **parameters: helpers.why_skipped(solvers[name], problem, backend=backend, **parameters)
+    assert why("aid_cg") is None
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    assert "7 tasks" in why("aid_cg")
+    assert "a batch_size of 3 fits" in why("aid_cg")
+    assert "a batch_size of 3 fits" in why("aid_bio", batch_size=4)
+    assert why("aid_bio", batch_size=3) is None
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(total=each))
+    assert "take a smaller network" in why("aid_bio", batch_size=1)
+
+
 @pytest.mark.parametrize("filters", [1, 4])  # fewer features than support images, and more
 def test_gradient_of_h_is_that_of_central_differences(filters):
     problem = problem_of(dataclasses.replace(SMALL, filters=filters))
