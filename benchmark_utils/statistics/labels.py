@@ -5,6 +5,9 @@ import numpy as np
 #: Prefix of the parameter columns of each part of a result's name.
 PREFIX = {"solver_name": "p_solver_", "dataset_name": "p_dataset_", "objective_name": "p_obj_"}
 
+#: Stands for a parameter that a result does not have, because it is older than the parameter: it is not named.
+ABSENT = ""
+
 #: Columns that say on what machine a run was: those of two are never averaged, nor are those that had a machine to
 #: themselves and those that shared it.
 MACHINE = {
@@ -66,13 +69,15 @@ def _labels(df, part, with_backend):
         varying = [c for c in columns if len(set(values[c][group])) > 1]
         for i in group:
             parts = [values["p_solver_backend"][i]] if with_backend else []
-            parts += [f"{c.removeprefix(prefix)}={values[c][i]}" for c in varying]
+            parts += [f"{c.removeprefix(prefix)}={values[c][i]}" for c in varying if values[c][i] != ABSENT]
             labels[values[part][i]] = f"{base} ({', '.join(parts)})" if parts else base
     return labels
 
 
 def _shown(value):
     """Return a parameter as text; a whole number has no point, whether or not its column holds floats too."""
+    if value is None or value != value:  # NaN
+        return ABSENT
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 

@@ -87,6 +87,16 @@ def test_whole_numbers_are_written_alike_whatever_else_is_in_their_column():
     assert [each["A[n=100]"] for each in labels] == ["A (jax, n=100)"] * 3
 
 
+@pytest.mark.parametrize("missing", [np.nan, None])
+def test_a_parameter_that_a_result_is_older_than_is_not_named(missing):
+    df = pd.concat([
+        results([[1]], name="A[n=1]").assign(p_solver_n=1.0),
+        results([[1]], name="A[n=2]").assign(p_solver_n=2.0),
+        results([[1]], name="A").assign(p_solver_n=missing),
+    ])  # fmt: skip
+    assert short_names(df) == {"A[n=1]": "A (jax, n=1)", "A[n=2]": "A (jax, n=2)", "A": "A (jax)"}
+
+
 @pytest.mark.parametrize("path", sorted((helpers.ROOT / "configs").rglob("*.yml")), ids=lambda path: path.name)
 def test_run_configurations_name_what_exists(path):
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
