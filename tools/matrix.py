@@ -26,7 +26,7 @@ BACKENDS = ("jax", "torch")
 PARTS = {"mnist_equilibrium": {"n_images": 600}}
 
 #: Data sets that are tried only where they are named: half a minute and more for each solver and backend.
-LEFT_OUT = ("fewshot", "mnist_poisoning")
+LEFT_OUT = ("fewshot",)
 
 #: Outer iterations of one run, and the seconds after which a loop on the host is ended in the middle of one.
 N_ITER, MAX_SECONDS = 1, 10.0
@@ -41,9 +41,8 @@ file (tuned values where `tuned/` has them, else the starts of the ranges) ended
 after it where they did not, and "unfinished" where 10 seconds were not enough (loops on the host solve the inner
 problem in one iteration). Numbers stand for the sentence with which a solver declines, below the table.
 `benchopt run` skips these combinations with the same sentence. What is declined for its memory depends on the memory
-of the machine. mnist_equilibrium is tried on its first 600 images. fewshot and
-mnist_poisoning, where a solver took half a minute and more, are not tried; fewshot_digits and poisoned_digits
-have the same shape.
+of the machine. mnist_equilibrium is tried on its first 600 images. fewshot, where a solver takes half a minute and
+more, is not tried; fewshot_digits has the same shape.
 """
 
 
