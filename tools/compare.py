@@ -84,7 +84,7 @@ def chosen_problems(references, patterns):
 
 
 # ---------------------------------------------------------------------- run
-def commands(known, solver, output):
+def commands(known, solver, output, cached=False):
     """Return the arguments of `benchopt run` that run a solver as the reference was run, one list for each seed.
 
     Parameters
@@ -94,6 +94,8 @@ def commands(known, solver, output):
         As benchopt takes it after ``-s``.
     output : str
         Name of the result file.
+    cached : bool
+        Whether curves that benchopt has kept are taken: it does not see that ``tuned/`` or ``benchmark_utils`` changed.
     """
     out = []
     grid = known.groupby(["objective_name", "base_seed"], sort=False)
@@ -102,15 +104,15 @@ def commands(known, solver, output):
         timeout = TIMEOUT if np.isinf(longest) else max(TIMEOUT, int(10 * longest))
         problems = [word for name in rows.dataset_name.drop_duplicates() for word in ("-d", name)]
         out.append([
-            "run", str(ROOT), "-s", solver, *problems, "-o", rules, "--seed", str(seed),
+            "run", str(ROOT), "-s" if cached else "-f", solver, *problems, "-o", rules, "--seed", str(seed),
             "-r", str(rows.idx_rep.max() + 1), "--timeout", str(timeout), "--output", f"{output}_{number}",
             "--no-plot", "--no-display",
         ])  # fmt: skip
     return out
 
 
-def run(known, solver):
-    """Run a solver as the reference was run; return the result files.
+def run(known, solver, cached=False):
+    """Run a solver as the reference was run, see `commands`; return the result files.
 
     Raises
     ------
@@ -121,7 +123,7 @@ def run(known, solver):
     name = f"run_{plain}_{datetime.datetime.now():%Y%m%d-%H%M%S}"
     written = []
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    for arguments in commands(known, solver, name):
+    for arguments in commands(known, solver, name, cached):
         command = [sys.executable, "-m", "tools.guarded", *arguments]
         status = subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": path}, check=False).returncode
         found = OUTPUTS / f"{arguments[arguments.index('--output') + 1]}.parquet"
@@ -197,7 +199,7 @@ def runs_of(solver, df, path):
     return out
 
 
-def compare(reference_path, known, solver, target=None, result=None):
+def compare(reference_path, known, solver, target=None, result=None, cached=False):
     """Compare a solver with one reference file and print what came of it.
 
     Parameters
@@ -210,8 +212,10 @@ def compare(reference_path, known, solver, target=None, result=None):
     target : float, optional
     result : Path, optional
         Results of the solver; it is run where left out.
+    cached : bool
+        See `commands`.
     """
-    for path in [result] if result else run(known, solver):
+    for path in [result] if result else run(known, solver, cached):
         new = comparable(known, runs_of(solver, read_rows(path), path))
         sentence = why_no_seconds(known, new)
         df = merged([reference_path, path], known, new, seconds=sentence is None)
@@ -249,6 +253,7 @@ def main(arguments=None):
     parser.add_argument("--problem", action="append", default=[], help="a problem of the reference; several times")
     parser.add_argument("--reference", type=Path, help="a result file; each of outputs/reference/ where left out")
     parser.add_argument("--no-run", type=Path, metavar="FILE", help="results of the solver that are there already")
+    parser.add_argument("--cached", action="store_true", help="take curves that benchopt has kept of an earlier run")
     parser.add_argument(
         "--target", type=float, help="of the leaderboard; one that half of the solvers reach if left out"
     )
@@ -262,7 +267,7 @@ def main(arguments=None):
             "(docs/compare.md)."
         )
     for path, known in chosen_problems(read_all(paths), chosen.problem).items():
-        compare(path, known, chosen.solver, chosen.target, chosen.no_run)
+        compare(path, known, chosen.solver, chosen.target, chosen.no_run, chosen.cached)
 
 
 if __name__ == "__main__":

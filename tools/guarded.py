@@ -39,7 +39,7 @@ def main(arguments):
     """Run a benchopt command and return its exit status."""
     sys.argv = ["benchopt", *arguments]
     guard.keep_files_whole()
-    is_run = guard.command() is not None
+    is_run = guard.command() is not None and "--collect" not in arguments
     if is_run:
         guard.watch(output_folder(arguments))
     try:

@@ -197,6 +197,21 @@ def test_collecting_writes_through_the_guard_and_says_nothing_when_it_is_stopped
     assert run.stdout.split() == ["WholeFiles", "builtin_function_or_method"]
 
 
+def test_a_collection_that_fails_is_not_tried_again(monkeypatch):
+    from tools import guarded
+
+    def fail(*arguments, **options):
+        raise RuntimeError("broken file")
+
+    monkeypatch.setattr(guarded.benchopt, "main", fail)
+    monkeypatch.setattr(guarded.subprocess, "run", lambda *arguments, **options: pytest.fail("tried again"))
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    monkeypatch.setattr(parquet, "pq", parquet.pq)
+    with pytest.raises(RuntimeError, match="broken file"):
+        guarded.main([*RUN, "--collect"])
+
+
 def test_a_run_that_fails_says_how_to_collect_below_the_traceback():
     status, errors = ends("raise RuntimeError('a worker is gone')")
     assert status == 1

@@ -195,7 +195,7 @@ def test_the_solver_is_run_by_the_rules_the_seed_and_the_repetitions_of_the_refe
     df = results(FIELD, base_seed=3, p_obj_max_seconds=500.0)
     (arguments,) = compare.commands(df, "Mine[backend=jax]", "out")
     for name, value in {
-        "-s": "Mine[backend=jax]",
+        "-f": "Mine[backend=jax]",
         "-o": "Bilevel",
         "--seed": "3",
         "-r": "5",
@@ -203,6 +203,8 @@ def test_the_solver_is_run_by_the_rules_the_seed_and_the_repetitions_of_the_refe
     }.items():
         assert arguments[arguments.index(name) + 1] == value
     assert [arguments[i + 1] for i, word in enumerate(arguments) if word == "-d"] == ["d", "e"]
+    assert "-s" not in arguments, "a cached curve may be one of other tuned values"
+    assert "-f" not in compare.commands(df, "Mine", "out", cached=True)[0]
     two = pd.concat([df, results(FIELD, base_seed=4, p_obj_max_seconds=np.inf)])
     assert len(compare.commands(two, "Mine", "out")) == 2
 
