@@ -52,16 +52,16 @@ def why_too_large(name, roles, view, partitions, itemsize):
 
 def why_too_much_at_once(solver, view, partitions):
     """Return a sentence if what one iteration keeps of its rows does not fit into half of the memory, else None."""
-    n = partitions["inner"].batch_size
+    n, have = partitions["inner"].batch_size, MEMORY_SHARE * psutil.virtual_memory().total
     each = solver.itemsize * view.inner.kept_numbers(view.rows["inner"])
-    need, have = n * each / 2**30, MEMORY_SHARE * psutil.virtual_memory().total / 2**30
-    if need <= have:
+    if n * each <= have:
         return None
-    fits = int(have * 2**30 / each)
+    fits = int(have / each)
     advice = f"a batch_size of {fits:,} fits" if fits else "take a smaller network"
     return (
-        f"{solver.name} passes {n:,} tasks through the network in one iteration and keeps some {need:,.1f} GiB of what "
-        f"its layers return, more than half of the memory ({have:.1f} GiB); {advice}."
+        f"{solver.name} passes {n:,} tasks through the network in one iteration and keeps some "
+        f"{n * each / 2**30:,.1f} GiB of what its layers return, more than half of the memory "
+        f"({have / 2**30:.1f} GiB); {advice}."
     )
 
 

@@ -124,8 +124,8 @@ FAULTS = (
         GUARDED + "collected_by",
     ),
     Fault(
-        "memory.rows_of_an_iteration", "benchmark_utils/running/memory.py", "need, have = n * each / 2**30,",
-        "need, have = each / 2**30,", "tests/core/test_few_shot.py -k more_tasks",
+        "memory.rows_of_an_iteration", "benchmark_utils/running/memory.py", "if n * each <= have:",
+        "if each <= have:", "tests/core/test_few_shot.py -k more_tasks",
     ),
     Fault("guard.one_group", GUARD, "// most) if most else", "// most) if False else", GUARDED + "read_back"),
     Fault("guard.collects_alone", GUARD, "or isinstance(sys.excepthook, Failed)", 'or "--collect" in arguments',
